@@ -1,0 +1,111 @@
+//! `cargo xtask demo`: from a cold clone to an answer.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::child;
+use crate::setup;
+
+/// The shipped package, from the checkout's root.
+const PACKAGE: &str = "models/packages/reasoner";
+
+/// Asks the shipped package the user's question, or its own.
+pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
+    let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
+    let question = if words.is_empty() {
+        question_of(&child::checkout().join(PACKAGE).join("prompt.toml"))?
+    } else {
+        words.join(" ")
+    };
+    let setup = setup::ensure()?;
+    child::succeed(&mut child::cargo([
+        "build",
+        "--release",
+        "--package",
+        "curt-cli",
+    ]))
+    .context("curt does not build")?;
+    eprintln!("\n$ curt ask --package {PACKAGE} \"{question}\"\n");
+    let status = child::status(setup.apply(&mut ask(&question)))?;
+    // A process that a signal ended has no code.
+    let code = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
+
+/// Already built: cargo only finds the binary and runs it.
+fn ask(question: &str) -> Command {
+    child::cargo(
+        [
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "curt-cli",
+            "--bin",
+            "curt",
+            "--",
+        ]
+        .into_iter()
+        .chain(["ask", "--package", PACKAGE, "--", question]),
+    )
+}
+
+/// The question that a package brings for its own demonstration: key `question` of its prompt file.
+fn question_of(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}; is the checkout complete?", file.display()))?;
+    let table: toml::Table =
+        toml::from_str(&text).with_context(|| format!("{} is not TOML", file.display()))?;
+    match table.get("question").and_then(toml::Value::as_str) {
+        Some(question) if !question.trim().is_empty() => Ok(question.to_owned()),
+        _ => Err(anyhow!(
+            "{} has no text under `question`; ask one of your own: cargo xtask demo -- \"QUESTION\"",
+            file.display()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_brings_its_question() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("prompt.toml");
+        std::fs::write(&file, "question = \"1 + 1?\"\n[sampling]\nseed = 1\n").unwrap();
+        assert_eq!(question_of(&file).unwrap(), "1 + 1?");
+    }
+
+    #[test]
+    fn a_prompt_file_without_one_names_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("prompt.toml");
+        for text in ["", "question = 3", "question = \" \""] {
+            std::fs::write(&file, text).unwrap();
+            assert!(
+                question_of(&file)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("cargo xtask demo --"),
+                "{text}"
+            );
+        }
+        std::fs::write(&file, "question = ").unwrap();
+        assert!(
+            question_of(&file)
+                .unwrap_err()
+                .to_string()
+                .contains("not TOML")
+        );
+        let missing = question_of(&dir.path().join("none"))
+            .unwrap_err()
+            .to_string();
+        assert!(missing.contains("none"), "{missing}");
+    }
+}

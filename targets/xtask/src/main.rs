@@ -1,0 +1,74 @@
+//! `cargo xtask`: everything a checkout of curt does for itself.
+//!
+//! `setup` fetches the ONNX Runtime library, `demo` asks the shipped package a question, `test` runs what this machine
+//! can run and lists the rest, `check` is what continuous integration holds the source to. Each does its own set-up on
+//! a machine that has only Rust and Python 3 with pip.
+
+mod cache;
+mod check;
+mod child;
+mod demo;
+mod library;
+mod python;
+mod recipes;
+mod setup;
+mod skips;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Usage: cargo xtask <command>
+
+Commands:
+  setup                 fetch the ONNX Runtime library into the user's cache; prints ORT_DYLIB_PATH=<file>
+  demo [-- QUESTION]    set up, build, and ask the shipped package a question
+  test                  set up, and run every test that needs no more than that; lists what it skipped and why
+  check                 format, lints, documentation and layering, warnings denied
+
+Environment:
+  ORT_DYLIB_PATH        use this ONNX Runtime library (1.24 or newer) instead of fetching one
+  CURT_CACHE_DIR        keep fetched and built files here; otherwise $XDG_CACHE_HOME/curt, otherwise ~/.cache/curt
+  CURT_REQUIRE=all      `test` also installs the recipe environment, builds the real model and treats a skip as a failure
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<ExitCode> {
+    let Some((command, rest)) = args.split_first() else {
+        eprint!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    };
+    if command != "demo" && !rest.is_empty() {
+        bail!(
+            "`{command}` takes no arguments, got `{}`\n{USAGE}",
+            rest.join(" ")
+        );
+    }
+    match command.as_str() {
+        "setup" => setup::run(),
+        "demo" => demo::run(rest),
+        "test" => test::run(),
+        "check" => check::run(),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("no command `{other}`\n{USAGE}"),
+    }
+}

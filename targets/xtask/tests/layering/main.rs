@@ -1,0 +1,76 @@
+//! The arrows and rules of the house (README, *Invariants*), enforced on the source text.
+//!
+//! Each rule is a function from text to violations, so that a test can also show it a text that breaks it.
+
+mod devices;
+mod kernels;
+mod ort;
+mod readme;
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the checkout is two folders up")
+}
+
+/// Every file under `dir` that `wanted` accepts, sorted, with its text. Build output and hidden folders are left out.
+fn files(dir: &Path, wanted: impl Fn(&Path) -> bool + Copy) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let entries =
+        fs::read_dir(dir).unwrap_or_else(|error| panic!("cannot list {}: {error}", dir.display()));
+    for entry in entries {
+        let path = entry.expect("a folder can be listed to its end").path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_symlink() || name.starts_with('.') || name == "node_modules" || name == "build" {
+            continue;
+        }
+        if path.is_dir() {
+            // A folder with cargo's tag is build output, whatever it is called.
+            if !path.join("CACHEDIR.TAG").exists() {
+                found.extend(files(&path, wanted));
+            }
+        } else if wanted(&path) {
+            let text = fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            found.push((path, text));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Every Rust file under `dir`.
+fn rust_files(dir: &Path) -> Vec<(PathBuf, String)> {
+    files(dir, |path| {
+        path.extension().is_some_and(|extension| extension == "rs")
+    })
+}
+
+/// Fails with every violation, and the rule they break.
+fn assert_none(rule: &str, violations: &[String]) {
+    assert!(
+        violations.is_empty(),
+        "{rule}:\n  {}",
+        violations.join("\n  ")
+    );
+}
+
+/// Rule 4, "`targets/ffi` holds no logic; no panic crosses it", has nothing to hold yet. Whoever makes the folder
+/// replaces this by the rule.
+#[test]
+fn ffi_brings_its_rule_when_it_comes() {
+    assert!(
+        !root().join("targets/ffi").exists(),
+        "targets/ffi is there: enforce here that it converts, calls and converts, and that no panic crosses it"
+    );
+}
