@@ -88,6 +88,20 @@ impl Python {
         answers(self.command().args(["-c", ""]))
     }
 
+    /// Refuses an interpreter older than `version`, as in `3.11`.
+    pub(crate) fn require(&self, version: &str) -> Result<()> {
+        let compare =
+            "import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split('.'))))";
+        if answers(self.script(compare).arg(version)) {
+            return Ok(());
+        }
+        bail!(
+            "`{}` is {}, expected Python {version} or newer",
+            self.program.display(),
+            self.version()?
+        )
+    }
+
     /// Implementation and version, as in `cpython-311`.
     pub(crate) fn version(&self) -> Result<String> {
         let mut command = self.script("import sys; print(sys.implementation.cache_tag)");
@@ -117,6 +131,19 @@ mod tests {
         assert_eq!(
             Python::find_among(&NAMES, pip).unwrap().program,
             Path::new("python")
+        );
+    }
+
+    #[test]
+    fn an_older_python_is_refused() {
+        let python = Python {
+            program: "python3".into(),
+        };
+        python.require("3.9").unwrap();
+        let error = python.require("99.1").unwrap_err().to_string();
+        assert!(
+            error.contains("cpython-3") && error.contains("Python 99.1"),
+            "{error}"
         );
     }
 

@@ -1,7 +1,7 @@
 //! The Python recipes: their environment, and the steps of a full test run that need it.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -68,12 +68,14 @@ fn in_checkout<'c>(command: &'c mut Command, setup: &Setup, log: &SkipLog) -> &'
 /// The Python of the virtual environment that the recipes run in, made if it is not there or not complete. Another
 /// `pyproject.toml` or another Python is another environment.
 fn environment(cache: &Path) -> Result<Python> {
-    let project = child::checkout().join(RECIPES).join("pyproject.toml");
-    let requirements = requirements(&project)?;
+    let file = child::checkout().join(RECIPES).join("pyproject.toml");
+    let project = Project::read(&file)?;
     let host = Python::find()?;
+    host.require(&project.python)
+        .context("the recipe environment cannot be made")?;
     let dir = cache.join(format!(
         "recipes-{}-{}",
-        &sha256(&project)?[..12],
+        &sha256(&file)?[..12],
         host.version()?
     ));
     let _lock = Lock::acquire(&dir)?;
@@ -85,7 +87,7 @@ fn environment(cache: &Path) -> Result<Python> {
     }
     say(&format!(
         "installing {} packages and what they need into {}",
-        requirements.len(),
+        project.dependencies.len(),
         dir.display()
     ))?;
     cache::remove(&complete)?;
@@ -95,13 +97,13 @@ fn environment(cache: &Path) -> Result<Python> {
     )?;
     let mut pip = python.pip();
     pip.arg("install")
-        .args(&requirements)
+        .args(&project.dependencies)
         .stdout(Stdio::from(std::io::stderr()));
     if !std::io::stderr().is_terminal() {
         pip.arg("--quiet");
     }
     child::succeed(&mut pip)
-        .with_context(|| format!("cannot install what {} asks for", project.display()))?;
+        .with_context(|| format!("cannot install what {} asks for", file.display()))?;
     // Written last, so that an interrupted installation is not taken for a whole one.
     std::fs::write(&complete, "")
         .with_context(|| format!("cannot write {}", complete.display()))?;
@@ -109,40 +111,48 @@ fn environment(cache: &Path) -> Result<Python> {
     Ok(python)
 }
 
-/// What to install: the project's dependencies and those of its extra `test`.
-fn requirements(project: &PathBuf) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(project).with_context(|| {
-        format!(
-            "cannot read {}, which CURT_REQUIRE=all installs from",
-            project.display()
-        )
-    })?;
-    let table: toml::Table =
-        toml::from_str(&text).with_context(|| format!("{} is not TOML", project.display()))?;
-    let section = table
-        .get("project")
-        .with_context(|| format!("{} has no [project]", project.display()))?;
-    let extra = section
-        .get("optional-dependencies")
-        .and_then(|extras| extras.get("test"));
-    let mut requirements = Vec::new();
-    for list in [section.get("dependencies"), extra].into_iter().flatten() {
-        for entry in list
-            .as_array()
-            .with_context(|| format!("{}: dependencies must be a list", project.display()))?
-        {
-            let entry = entry
-                .as_str()
-                .with_context(|| format!("{}: `{entry}` is not text", project.display()))?;
-            requirements.push(entry.to_owned());
-        }
+/// What the recipes' project file asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Project {
+    /// Oldest Python, as in `3.11`, from `requires-python = ">=3.11"`.
+    python: String,
+    /// One pip requirement each.
+    dependencies: Vec<String>,
+}
+
+impl Project {
+    fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!(
+                "cannot read {}, which CURT_REQUIRE=all installs from",
+                file.display()
+            )
+        })?;
+        Self::parse(&text).with_context(|| format!("{} is not what xtask expects", file.display()))
     }
-    ensure!(
-        !requirements.is_empty(),
-        "{} lists no dependencies",
-        project.display()
-    );
-    Ok(requirements)
+
+    fn parse(text: &str) -> Result<Self> {
+        let table: toml::Table = toml::from_str(text)?;
+        let project = table.get("project").context("no [project]")?;
+        let python = project.get("requires-python").and_then(toml::Value::as_str);
+        let python = python
+            .and_then(|range| range.strip_prefix(">="))
+            .context("requires-python is not `>=VERSION`")?;
+        let dependencies = project.get("dependencies").and_then(toml::Value::as_array);
+        let dependencies = dependencies
+            .context("no list under project.dependencies")?
+            .iter()
+            .map(|entry| {
+                entry
+                    .as_str()
+                    .map(str::to_owned)
+                    .with_context(|| format!("dependency `{entry}` is not text"))
+            });
+        Ok(Self {
+            python: python.trim().to_owned(),
+            dependencies: dependencies.collect::<Result<_>>()?,
+        })
+    }
 }
 
 /// Environments take gigabytes: name those of other versions of the project file, which nothing here removes.
@@ -170,30 +180,43 @@ fn mention_others(cache: &Path, dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn project(text: &str) -> Result<Vec<String>> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("pyproject.toml");
-        std::fs::write(&file, text).unwrap();
-        requirements(&file)
+    #[test]
+    fn the_project_file_says_what_to_install() {
+        let text = "[project]\nrequires-python = \">=3.11\"\ndependencies = [\"a==1\", \"b==2\"]\n";
+        let expected = Project {
+            python: "3.11".into(),
+            dependencies: vec!["a==1".into(), "b==2".into()],
+        };
+        assert_eq!(Project::parse(text).unwrap(), expected);
     }
 
     #[test]
-    fn dependencies_and_the_test_extra() {
-        let text = "[project]\ndependencies = [\"a==1\"]\n\
-                    [project.optional-dependencies]\ntest = [\"pytest==8\"]\nbench = [\"c==3\"]\n";
-        assert_eq!(project(text).unwrap(), ["a==1", "pytest==8"]);
-    }
-
-    #[test]
-    fn a_project_file_without_dependencies_is_refused() {
-        for text in [
-            "",
-            "[project]\n",
-            "[project]\ndependencies = []\n",
-            "[project]\ndependencies = \"a\"\n",
-            "a = ",
+    fn what_it_lacks_is_named() {
+        let python = "[project]\nrequires-python = \">=3.11\"\n";
+        for (text, lacks) in [
+            (String::new(), "[project]"),
+            (
+                "[project]\nrequires-python = \"3\"".to_owned(),
+                "requires-python",
+            ),
+            (python.to_owned(), "project.dependencies"),
+            (format!("{python}dependencies = [1]"), "dependency `1`"),
         ] {
-            assert!(project(text).is_err(), "{text:?}");
+            let error = Project::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(lacks), "{error}");
         }
+    }
+
+    #[test]
+    fn the_real_one_is_understood() {
+        let project =
+            Project::read(&child::checkout().join(RECIPES).join("pyproject.toml")).unwrap();
+        assert!(
+            project
+                .dependencies
+                .iter()
+                .any(|dependency| dependency.starts_with("pytest")),
+            "{project:?}"
+        );
     }
 }
