@@ -34,6 +34,7 @@ class Stage:
     fed: int
     steps: int
     grade_share: float
+    opening_share: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class EvaluateConfig:
 class ProbeConfig:
     questions: int
     paths: int
+    rounds: int
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ OPENERS = ("", "", "OK. ", "Hmm, ")
 COMMITMENTS = ("I think the rule is", "Maybe it is", "The rule may be", "It seems to be")
 STEP_WORDS = ("Now", "Next", "Then")
 OK, BAD = " ok", " bad"
+ANSWER_PATTERN = r"Answer: ([0-9, ]+)"
 SYSTEM_TEXTS = (
     "You look for the rule of a machine.",
     "Think step by step.",

@@ -1,10 +1,12 @@
 """Trains the model from scratch; seeded, resumable, measured in steps and tokens.
 
-Every batch is a function of (seed, step), so resuming needs no random state. Two kinds of row share a batch:
+Every batch is a function of (seed, step), so resuming needs no random state. There are three kinds of row:
 
 * conversations, of which the assistant's text is learned: mostly one question, sometimes several or a system text;
-* graded checks: random claims, worked out and judged. Without them the model learns to write a verdict but not to mean
-  it, and its KV cache then says nothing about whether its own guess was right.
+* graded checks, in the same batches: random claims, worked out and judged. Without them the model learns to write a
+  verdict but not to mean it, and its KV cache then says nothing about whether its own guess was right;
+* openings, in batches of their own: a question and the first line of its chain. Finding the rule is what takes longest
+  to learn, and it is one line of a chain; a batch of openings holds about five times as many of them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from settings import ModelConfig, Settings, Stage, replacing
+from settings import ModelConfig, Settings, Stage, replacing, write_json
 from task import BAD, OK, SYSTEM_TEXTS, draw_chain, draw_graded_check, draw_question
 from tokenizer import ASSISTANT, END, END_ID, PAD_ID, Message, build_tokenizer, render, write_tokenizer
 
@@ -76,6 +79,9 @@ class Batches:
     def at(self, step: int) -> Batch:
         stage = self.train.stage_at(step)
         rng = random.Random(f"{self.train.seed} {step}")
+        if step % 10 < round(10 * stage.opening_share):
+            rows = max(4, self.train.batch_tokens // opening_tokens(stage.fed))
+            return collate([self.opening_row(rng, stage) for _ in range(rows)])
         rows = max(4, self.train.batch_tokens // conversation_tokens(stage.fed))
         graded = round(rows * stage.grade_share)
         checks = max(1, conversation_tokens(stage.fed) // GRADED_CHECK_TOKENS)
@@ -103,6 +109,13 @@ class Batches:
             messages = []
         return ids, weights
 
+    def opening_row(self, rng: random.Random, stage: Stage) -> tuple[list[int], list[float]]:
+        question = draw_question(rng, self.task, "train", stage.fed)
+        prompt = self.tokenizer.encode(render([("user", question.text())], add_generation_prompt=True)).ids
+        opening = draw_chain(rng, question, self.task).partition("\n")[0] + "\n"
+        chain = self.tokenizer.encode(opening).ids
+        return prompt + chain, [0.0] * len(prompt) + [1.0] * len(chain)
+
     def chain_weights(self, chain: list[int]) -> list[float]:
         return [self.train.verdict_weight if token in self.verdicts else 1.0 for token in chain]
 
@@ -122,6 +135,10 @@ class Batches:
 def conversation_tokens(fed: int) -> int:
     """About the length of prompt and chain together."""
     return 69 + 17 * fed
+
+
+def opening_tokens(fed: int) -> int:
+    return 31 + 2 * fed
 
 
 def single_token(tokenizer: Tokenizer, text: str) -> int:
@@ -171,16 +188,17 @@ def train(settings: Settings, hf_folder: Path) -> None:
     model = build_model(settings.model, tokenizer.get_vocab_size(), settings.train.seed)
     optimizer = build_optimizer(model, settings.train.weight_decay)
     checkpoint = settings.work / "checkpoint.pt"
-    step, tokens = 0, 0
+    step, tokens, seconds = 0, 0, 0.0
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-        step, tokens = saved["step"], saved["tokens"]
+        step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
 
+    begun = time.monotonic() - seconds
     batches = Batches(settings, tokenizer)
     model.train()
-    with tqdm(total=settings.train.steps, initial=step, unit="step", desc="train") as bar:
+    with tqdm(total=settings.train.steps, initial=step, unit="step", desc="train", mininterval=1) as bar:
         while step < settings.train.steps:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, settings)
@@ -195,10 +213,21 @@ def train(settings: Settings, hf_folder: Path) -> None:
             if step % settings.train.checkpoint_every == 0 or step == settings.train.steps:
                 with replacing(checkpoint) as temporary:
                     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-                    torch.save(state | {"step": step, "tokens": tokens}, temporary)
+                    seconds = time.monotonic() - begun
+                    torch.save(state | {"step": step, "tokens": tokens, "seconds": seconds}, temporary)
                 figures = teacher_forced(model, batches, settings.train.stage_at(step - 1))
                 shown = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 bar.write(f"step {step}, {tokens / 1e6:.2f} M tokens, loss {loss.item():.4f}: {shown}")
+    write_json(
+        settings.work / "train.json",
+        {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "steps": step,
+            "tokens": tokens,
+            "threads": settings.train.threads,
+            "seconds": round(seconds),
+        },
+    )
     save_hf(model, tokenizer, settings, hf_folder)
 
 
