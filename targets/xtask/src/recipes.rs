@@ -96,7 +96,8 @@ fn environment(cache: &Path) -> Result<Python> {
         "cannot make a virtual environment; where Python comes without `venv`, install it (`apt install python3-venv`)",
     )?;
     let mut pip = python.pip();
-    pip.arg("install")
+    // Most of the ten thousand files are never imported; those that are get compiled then.
+    pip.args(["install", "--no-compile"])
         .args(&project.dependencies)
         .stdout(Stdio::from(std::io::stderr()));
     if !std::io::stderr().is_terminal() {
