@@ -54,6 +54,7 @@ def render_card(package: Path) -> str:
         "files": file_table(package),
         "questions": f"{quantised['questions']:,}",
         "paths": quantised["paths"],
+        "f32_paths": figures["f32"]["paths"],
         "temperature": quantised["temperature"],
         "precision": figures["precision"],
         "parameters": f"{training['parameters'] / 1e6:.2f} M",
@@ -81,7 +82,7 @@ def accuracy_table(figures: dict[str, Any]) -> str:
     lines = [f"| | {figures['precision']} (shipped) | f32 |", "|---|---|---|"]
     for name, label in ACCURACY_ROWS.items():
         if name in quantised["accuracy"]:
-            cells = (interval(run["accuracy"][name]) for run in (quantised, f32))
+            cells = (interval(run["accuracy"].get(name)) for run in (quantised, f32))
             lines.append(f"| {label} | {' | '.join(cells)} |")
     for name, label in SHARE_ROWS.items():
         lines.append(f"| {label} | {number(quantised[name])} | {number(f32[name])} |")
@@ -109,8 +110,8 @@ def file_table(package: Path) -> str:
     return "\n".join(lines)
 
 
-def interval(value: dict[str, float]) -> str:
-    return f"{value['mean']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
+def interval(value: dict[str, float] | None) -> str:
+    return "–" if value is None else f"{value['mean']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -98,6 +98,7 @@ def choose(logits: Array, temperature: float, rng: np.random.Generator) -> tuple
     if temperature == 0:
         chosen = log_probs.argmax(axis=-1)
     else:
-        # Adding Gumbel noise and taking the largest draws from the softmax.
-        chosen = (log_probs / temperature + rng.gumbel(size=log_probs.shape)).argmax(axis=-1)
+        cumulated = np.exp(log_probs / temperature).cumsum(axis=-1, dtype=np.float64)
+        drawn = rng.random((len(cumulated), 1)) * cumulated[:, -1:]
+        chosen = (cumulated <= drawn).sum(axis=-1)
     return chosen, np.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]

@@ -93,9 +93,9 @@ def vote(answers: list[str | None]) -> str | None:
     return max(counts, key=lambda answer: counts[answer]) if counts else None
 
 
-def evaluate(folder: Path, settings: Settings, keep: Path | None = None) -> dict[str, Any]:
-    """Figures for one package. With `keep`, the sampled paths are written there as .npz."""
-    count, width = settings.evaluate.questions, settings.evaluate.paths
+def evaluate(folder: Path, settings: Settings, width: int, keep: Path | None = None) -> dict[str, Any]:
+    """Figures for one package from `width` paths a question. With `keep`, the paths are written there as .npz."""
+    count = settings.evaluate.questions
     questions = list(held_out_questions(EVALUATION_SEED, count, settings.task))
     tokenizer = read_tokenizer(folder)
     greedy = read_paths(tokenizer, sample(folder, settings, questions, 1, 0.0))

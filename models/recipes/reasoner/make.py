@@ -38,12 +38,12 @@ def make(settings: Settings, out: Path) -> None:
         if not folder.exists():
             print(f"export {folder.name}")
             export(hf, folder, folder.name)
-    paths = work / "paths.npz"
+    paths, widths = work / "paths.npz", settings.evaluate
     figures = {
         "training": once(work / "train.json", None),
         "precision": settings.precision,
-        "quantised": once(work / "eval-quantised.json", lambda: evaluate(quantised, settings, keep=paths)),
-        "f32": once(work / "eval-f32.json", lambda: evaluate(f32, settings)),
+        "quantised": once(work / "eval-quantised.json", lambda: evaluate(quantised, settings, widths.paths, keep=paths)),
+        "f32": once(work / "eval-f32.json", lambda: evaluate(f32, settings, widths.f32_paths)),
         "probe": once(work / "probe.json", lambda: probe(quantised, settings, paths)),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in MEASURED_WITH},
     }

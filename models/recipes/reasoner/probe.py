@@ -55,7 +55,8 @@ def probe(folder: Path, settings: Settings, paths_file: Path) -> dict[str, Any]:
             "token_pairs": np.concatenate([bag, count_pairs(prefix)], axis=1),
         }
         inputs["kv_means_and_log_prob"] = np.concatenate([pooled[length], inputs["log_prob_statistics"]], axis=1)
-        ranked = {name: fit_and_score(x.reshape(count, width, -1), right, train, settings.probe.rounds) for name, x in inputs.items()}
+        rounds = settings.probe.rounds
+        ranked = {name: fit_and_score(x.reshape(count, width, -1), right, train, rounds) for name, x in inputs.items()}
         ranked["mean_log_prob"] = scores.mean(axis=1).reshape(count, width)[train:]
         ranked["random"] = np.random.default_rng(length).random((count - train, width))
         for name, score in ranked.items():

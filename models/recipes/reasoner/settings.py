@@ -45,6 +45,8 @@ class TrainConfig:
     learning_rate: float
     final_learning_rate: float
     warmup_steps: int
+    cosine_steps: int
+    anneal_steps: int
     weight_decay: float
     verdict_weight: float
     several_turns_share: float
@@ -68,6 +70,7 @@ class TrainConfig:
 class EvaluateConfig:
     questions: int
     paths: int
+    f32_paths: int
     rows: int
     transcript_prompts: int
 

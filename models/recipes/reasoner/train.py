@@ -175,10 +175,12 @@ def build_optimizer(model: LlamaForCausalLM, weight_decay: float) -> torch.optim
 
 
 def learning_rate(step: int, settings: Settings) -> float:
+    """A cosine over a horizon of its own, so that stages can be added without changing the steps before; then to zero."""
     train = settings.train
     warm = min(1.0, (step + 1) / train.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * step / train.steps))
-    return warm * (train.final_learning_rate + (train.learning_rate - train.final_learning_rate) * cosine)
+    anneal = min(1.0, (train.steps - step) / train.anneal_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / train.cosine_steps)))
+    return warm * anneal * (train.final_learning_rate + (train.learning_rate - train.final_learning_rate) * cosine)
 
 
 def train(settings: Settings, hf_folder: Path) -> None:
