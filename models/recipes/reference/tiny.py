@@ -8,9 +8,10 @@ joined by Concat and every step gives a longer present.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,7 @@ def build_all(weights: Path, packages: Path) -> dict[str, Path]:
             name = f"{tiny.name}-{precision}"
             run_builder(folder, precision, packages / name, tiny.builder_options)
             write_card(packages / name, tiny.config.model_type, precision)
+            strip_environment(packages / name / "tokenizer_config.json")
             made[name] = folder
         if GROWING.startswith(tiny.name):
             name = f"{GROWING}-fp32"
@@ -148,14 +150,15 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def run_builder(weights: Path, precision: str, out: Path, options: tuple[str, ...] = ()) -> None:
+    """What `python -m onnxruntime_genai.models.builder` does, without starting a Python for each of nine packages."""
+    from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+    logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.CRITICAL)
+    output = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(weights), "-o", str(out)]
-        command += ["-p", precision, "-e", "cpu", "-c", scratch]
-        if options:
-            command += ["--extra_options", *options]
-        result = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if result.returncode != 0:
-        raise RuntimeError(f"the model builder failed on {out.name}:\n{result.stdout[-2000:]}")
+        arguments = (None, str(weights), str(out), precision, "cpu", scratch)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            create_model(*arguments, **parse_extra_options(*arguments, list(options)))
 
 
 class WithCache(torch.nn.Module):
@@ -224,6 +227,14 @@ def export_growing(weights: Path, sibling: Path, out: Path) -> None:
     (out / "genai_config.json").write_text(json.dumps(config, indent=4) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (out / name).write_bytes((sibling / name).read_bytes())
+
+
+def strip_environment(file: Path) -> None:
+    """Drops what transformers notes about this machine: whether the tokenizer was local and the hub reachable."""
+    config = json.loads(file.read_text())
+    config.pop("is_local", None)
+    config.pop("local_files_only", None)
+    file.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def strip_provenance(file: Path) -> None:
