@@ -1,0 +1,41 @@
+//! Opens a package, asks, streams, and stops at ctrl-C.
+//!
+//! Run with `cargo xtask setup && cargo run --release -p hello`, from the top of a checkout. Prints the reasoning as it
+//! comes, and then, for instance, `answer: 43 35 83`. Another package: `cargo run --release -p hello -- DIR "QUESTION"`.
+
+use std::io::Write;
+
+use curt::{AskOptions, CancelToken, Engine, EngineOptions, Event, Question};
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let dir = args.next().unwrap_or("models/packages/reasoner".into());
+    let mut engine = Engine::open(&dir, &EngineOptions::default())?;
+    let question = args
+        .next()
+        .or_else(|| engine.package().prompt()?.question.clone())
+        .ok_or_else(|| anyhow::anyhow!("this package has no example question: give one"))?;
+
+    let cancel = CancelToken::new();
+    let handler = cancel.clone();
+    ctrlc::set_handler(move || handler.cancel())?;
+    let options = AskOptions {
+        cancel,
+        ..AskOptions::default()
+    };
+    let answer = engine.ask(&Question::Text(question), &options, &mut |event| {
+        if let Event::Text { text, .. } = event {
+            print!("{text}");
+            let _ = std::io::stdout().flush();
+        }
+    })?;
+    println!();
+    if let Some(found) = &answer.answer {
+        println!("answer: {found}");
+    }
+    println!(
+        "{} tokens in {:.0} ms",
+        answer.tokens.generated, answer.times.total_ms
+    );
+    Ok(())
+}

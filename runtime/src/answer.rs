@@ -1,0 +1,84 @@
+//! What a question got: text, votes, and what they cost. A number that was not measured is absent.
+
+use serde::Serialize;
+
+use crate::kv::KvPlan;
+use crate::paths::{FinishReason, PathId, Vote};
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// What the vote chose; without a vote, what the answer pattern finds in the only path, if there is a pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The whole text of the path that speaks for the answer: the lowest-numbered that gave it.
+    pub text: String,
+    /// Votes from the winner down; empty without a vote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+    /// Every path, by number.
+    pub paths: Vec<PathAnswer>,
+    /// Tokens by phase.
+    pub tokens: TokenCounts,
+    /// Times by phase.
+    pub times: PhaseTimes,
+    /// The KV cache as it was planned.
+    pub kv: KvPlan,
+    /// What the paths were drawn with.
+    pub seed: u64,
+    /// Most bytes of the process that were ever resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_resident_bytes: Option<u64>,
+}
+
+/// One path's part in an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PathAnswer {
+    /// Its number.
+    pub id: PathId,
+    /// Its text, without special tokens.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// What the answer pattern finds in its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Mean log-probability of its tokens under the model itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_logprob: Option<f64>,
+}
+
+/// Tokens by phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct TokenCounts {
+    /// Of the prompt.
+    pub prompt: usize,
+    /// Of the prompt, found in the cache from the question before.
+    pub reused: usize,
+    /// Of the prompt, run through the model.
+    pub prefilled: usize,
+    /// Generated, over all paths.
+    pub generated: usize,
+}
+
+/// Wall time by phase, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PhaseTimes {
+    /// Opening the package and loading the graph: once, before the first question.
+    pub load_ms: f64,
+    /// Running the prompt, or the part of it that was not cached.
+    pub prefill_ms: f64,
+    /// Copying the prompt's keys and values to each path.
+    pub fork_ms: f64,
+    /// Drawing tokens and running the model on them.
+    pub decode_ms: f64,
+    /// Finding answers and counting them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vote_ms: Option<f64>,
+    /// From the question to the first token of any path.
+    pub first_token_ms: f64,
+    /// From the question to the answer.
+    pub total_ms: f64,
+}

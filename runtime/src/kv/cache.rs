@@ -1,0 +1,309 @@
+//! Keys and values of all layers, in memory that curt owns.
+
+use std::ptr::NonNull;
+
+use curt_kernels::{Dtype, KvView, ShapeError};
+
+use super::{KvPlan, Slab};
+use crate::error::Result;
+use crate::package::{KvGeometry, KvLayout};
+
+/// Keys or values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvKind {
+    /// Keys, as the model caches them (after the rotary embedding, in the exports seen).
+    Key,
+    /// Values.
+    Value,
+}
+
+/// Keys and values of every layer for up to `plan.rows` rows, all of the same length.
+///
+/// Each (layer, kind) has one region of the slab: `[rows, kv_heads, capacity, head_dim]` in the shared layout,
+/// `[rows, kv_heads, len, head_dim]` packed at its beginning in the growing one.
+pub struct KvCache {
+    geometry: KvGeometry,
+    layout: KvLayout,
+    plan: KvPlan,
+    /// What a step reads; in the shared layout also what it writes.
+    past: Slab,
+    /// What a step writes, in the growing layout.
+    present: Option<Slab>,
+    region_bytes: usize,
+    rows: usize,
+    len: usize,
+}
+
+/// Where a graph reads or writes the keys or values of one layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KvTensor {
+    pub(crate) start: NonNull<u8>,
+    pub(crate) bytes: usize,
+    /// `[rows, kv_heads, positions, head_dim]`
+    pub(crate) shape: [i64; 4],
+}
+
+impl KvCache {
+    /// Maps the memory of `plan`. One row, no positions.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] where the system refuses the memory.
+    pub fn new(geometry: KvGeometry, layout: KvLayout, plan: KvPlan) -> Result<Self> {
+        let region_bytes = plan.rows
+            * geometry.kv_heads
+            * plan.capacity_tokens
+            * geometry.head_dim
+            * geometry.dtype.bytes();
+        let bytes = region_bytes * 2 * geometry.layers;
+        Ok(Self {
+            past: Slab::new(bytes)?,
+            present: match layout {
+                KvLayout::Shared => None,
+                KvLayout::Growing => Some(Slab::new(bytes)?),
+            },
+            geometry,
+            layout,
+            plan,
+            region_bytes,
+            rows: 1,
+            len: 0,
+        })
+    }
+
+    /// The plan it was made from.
+    pub fn plan(&self) -> KvPlan {
+        self.plan
+    }
+
+    /// Element type of keys and values.
+    pub fn dtype(&self) -> Dtype {
+        self.geometry.dtype
+    }
+
+    /// Rows in use: one for each path that still decodes.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Positions cached in every row.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is cached.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Positions that can still be appended.
+    pub fn room(&self) -> usize {
+        self.plan.capacity_tokens - self.len
+    }
+
+    /// Keys or values of `layer` in `row`: `[kv_heads, len, head_dim]`, borrowed in place.
+    ///
+    /// # Errors
+    /// [`ShapeError`] past the last layer or row.
+    pub fn view(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvView<'_>> {
+        self.check_index("layer", layer, self.geometry.layers)?;
+        self.check_index("row", row, self.rows)?;
+        let stride = self.head_stride(self.len);
+        let start = self.region(layer, kind) + row * self.row_bytes(stride);
+        let bytes = self.past.bytes().get(start..).unwrap_or(&[]);
+        let shape = [self.geometry.kv_heads, self.len, self.geometry.head_dim];
+        Ok(KvView::new(bytes, self.geometry.dtype, shape, stride)?)
+    }
+
+    /// Continues row 0 in `rows` rows: its cached positions are copied to each of the others.
+    ///
+    /// # Errors
+    /// [`ShapeError`] for no rows, or more than planned.
+    pub fn fork(&mut self, rows: usize) -> Result<()> {
+        if rows == 0 || rows > self.plan.rows {
+            return Err(shape("rows to fork to (1 to)", self.plan.rows, rows).into());
+        }
+        for region in 0..2 * self.geometry.layers {
+            for row in 1..rows {
+                self.copy_row(region, 0, row);
+            }
+        }
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// Forgets all positions from `len` on, in every row.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where fewer are cached.
+    pub fn rewind(&mut self, len: usize) -> Result<()> {
+        if len > self.len {
+            return Err(shape("positions to keep (at most)", self.len, len).into());
+        }
+        if self.layout == KvLayout::Growing {
+            // Rows and heads follow each other without gaps: move each to where the shorter ones end.
+            let position = self.geometry.head_dim * self.geometry.dtype.bytes();
+            let (old, new) = (self.len * position, len * position);
+            let heads = self.rows * self.geometry.kv_heads;
+            let region_bytes = self.region_bytes;
+            for region in self.past.bytes_mut().chunks_exact_mut(region_bytes.max(1)) {
+                for head in 0..heads {
+                    region.copy_within(head * old..head * old + new, head * new);
+                }
+            }
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Gives up `row`: the last row takes its place. Returns the index that the moved row had, `None` where `row` was
+    /// the last.
+    ///
+    /// # Errors
+    /// [`ShapeError`] past the last row, or for the only one.
+    pub fn drop_row(&mut self, row: usize) -> Result<Option<usize>> {
+        self.check_index("row", row, self.rows)?;
+        if self.rows == 1 {
+            return Err(shape("rows left after the drop (at least)", 1, 0).into());
+        }
+        let last = self.rows - 1;
+        if row != last {
+            for region in 0..2 * self.geometry.layers {
+                self.copy_row(region, last, row);
+            }
+        }
+        self.rows = last;
+        Ok((row != last).then_some(last))
+    }
+
+    /// Keeps row 0 alone.
+    pub fn keep_first_row(&mut self) {
+        self.rows = 1;
+    }
+
+    /// A cache of `plan` that holds the first `len` positions of this one's row 0.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`ShapeError`] where fewer are cached or they do not fit.
+    pub fn regrown(&self, plan: KvPlan, len: usize) -> Result<Self> {
+        if len > self.len || len > plan.capacity_tokens {
+            return Err(shape(
+                "positions to keep (at most)",
+                self.len.min(plan.capacity_tokens),
+                len,
+            )
+            .into());
+        }
+        let mut new = Self::new(self.geometry, self.layout, plan)?;
+        new.len = len;
+        let head_bytes = len * self.geometry.head_dim * self.geometry.dtype.bytes();
+        let element = self.geometry.dtype.bytes();
+        let (old_stride, new_stride) = (
+            self.head_stride(self.len) * element,
+            new.head_stride(len) * element,
+        );
+        for region in 0..2 * self.geometry.layers {
+            for head in 0..self.geometry.kv_heads {
+                let from = region * self.region_bytes + head * old_stride;
+                let to = region * new.region_bytes + head * new_stride;
+                new.past.bytes_mut()[to..to + head_bytes]
+                    .copy_from_slice(&self.past.bytes()[from..from + head_bytes]);
+            }
+        }
+        Ok(new)
+    }
+
+    /// What a step that appends `count` positions reads and writes for `layer`: past, present.
+    pub(crate) fn tensors(
+        &self,
+        layer: usize,
+        kind: KvKind,
+        count: usize,
+    ) -> Result<(KvTensor, KvTensor)> {
+        if count > self.room() {
+            return Err(shape(
+                "positions to append (at most)",
+                self.room(),
+                count,
+            )
+            .into());
+        }
+        let (past_len, present_len) = match self.layout {
+            KvLayout::Shared => (self.plan.capacity_tokens, self.plan.capacity_tokens),
+            KvLayout::Growing => (self.len, self.len + count),
+        };
+        let start = self.region(layer, kind);
+        Ok((
+            self.tensor(&self.past, start, past_len)?,
+            self.tensor(self.present.as_ref().unwrap_or(&self.past), start, present_len)?,
+        ))
+    }
+
+    /// A step has written `count` positions.
+    pub(crate) fn appended(&mut self, count: usize) {
+        self.len += count;
+        if let Some(present) = &mut self.present {
+            std::mem::swap(&mut self.past, present);
+        }
+    }
+
+    fn tensor(&self, slab: &Slab, start: usize, positions: usize) -> Result<KvTensor> {
+        let [kv_heads, head_dim] = [self.geometry.kv_heads, self.geometry.head_dim];
+        let bytes = self.rows * kv_heads * positions * head_dim * self.geometry.dtype.bytes();
+        let start = slab
+            .at(start)
+            .ok_or_else(|| shape("end of the slab", slab.bytes().len(), start))?;
+        Ok(KvTensor {
+            start,
+            bytes,
+            shape: [self.rows, kv_heads, positions, head_dim].map(|n| n as i64),
+        })
+    }
+
+    /// Elements from head to head where `len` positions are cached.
+    fn head_stride(&self, len: usize) -> usize {
+        let positions = match self.layout {
+            KvLayout::Shared => self.plan.capacity_tokens,
+            KvLayout::Growing => len,
+        };
+        positions * self.geometry.head_dim
+    }
+
+    fn row_bytes(&self, head_stride: usize) -> usize {
+        self.geometry.kv_heads * head_stride * self.geometry.dtype.bytes()
+    }
+
+    fn region(&self, layer: usize, kind: KvKind) -> usize {
+        let index = 2 * layer + usize::from(kind == KvKind::Value);
+        index * self.region_bytes
+    }
+
+    /// Copies the cached positions of one row over another's.
+    fn copy_row(&mut self, region: usize, from: usize, to: usize) {
+        let stride = self.head_stride(self.len) * self.geometry.dtype.bytes();
+        let head_bytes = self.len * self.geometry.head_dim * self.geometry.dtype.bytes();
+        let heads = self.geometry.kv_heads;
+        let base = region * self.region_bytes;
+        let bytes = self.past.bytes_mut();
+        for head in 0..heads {
+            let from = base + (from * heads + head) * stride;
+            let to = base + (to * heads + head) * stride;
+            bytes.copy_within(from..from + head_bytes, to);
+        }
+    }
+
+    fn check_index(&self, what: &'static str, index: usize, count: usize) -> Result<()> {
+        if index < count {
+            return Ok(());
+        }
+        Err(shape(what, count.saturating_sub(1), index).into())
+    }
+}
+
+fn shape(what: &'static str, expected: usize, got: usize) -> ShapeError {
+    ShapeError {
+        op: "KvCache",
+        what,
+        expected,
+        got,
+    }
+}

@@ -1,0 +1,10 @@
+//! The KV cache: planned, allocated, appended to, forked, rewound, compacted, lent.
+
+mod cache;
+mod plan;
+mod slab;
+
+pub use cache::{KvCache, KvKind};
+pub use plan::KvPlan;
+pub(crate) use cache::KvTensor;
+pub(crate) use slab::Slab;

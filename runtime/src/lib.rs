@@ -1,0 +1,37 @@
+//! curt: runs quantized language models on edge devices through ONNX Runtime, and answers in as few tokens as the
+//! question deserves.
+//!
+//! ```no_run
+//! use curt::{AskOptions, Engine, EngineOptions, Event};
+//!
+//! let mut engine = Engine::open("models/packages/reasoner", &EngineOptions::default())?;
+//! let options = AskOptions { paths: 16, ..AskOptions::default() };
+//! let answer = engine.ask(&"What comes out?".into(), &options, &mut |event| {
+//!     if let Event::Text { path: 0, text } = event {
+//!         print!("{text}");
+//!     }
+//! })?;
+//! println!("{} tokens", answer.tokens.generated);
+//! # Ok::<(), curt::Error>(())
+//! ```
+//!
+//! [`Engine::ask`] is the one door. Beneath it, each module does one thing: [`package`] opens a model folder,
+//! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`paths`] runs N paths from
+//! one prompt.
+
+pub mod answer;
+pub mod engine;
+mod error;
+pub mod generate;
+pub mod kv;
+pub mod metrics;
+pub mod package;
+pub mod paths;
+pub mod session;
+
+pub use answer::Answer;
+pub use engine::{AskOptions, Engine, EngineOptions, Event, Question};
+pub use error::{Error, Result};
+pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
+pub use paths::VoteRule;
+pub use session::CancelToken;

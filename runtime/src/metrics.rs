@@ -1,0 +1,46 @@
+//! What the operating system says of this process and this machine. A number it cannot say is `None`, never 0.
+
+/// Most bytes of this process that were ever resident at once.
+#[cfg(unix)]
+pub fn peak_resident_bytes() -> Option<u64> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is writable memory of the size getrusage fills; it is read only when the call says it was filled.
+    let usage = unsafe {
+        if libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) != 0 {
+            return None;
+        }
+        usage.assume_init()
+    };
+    let peak = u64::try_from(usage.ru_maxrss).ok()?;
+    // Kibibytes, but bytes on Apple systems (getrusage(2)).
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    Some(peak * unit)
+}
+
+/// Most bytes of this process that were ever resident at once.
+#[cfg(not(unix))]
+pub fn peak_resident_bytes() -> Option<u64> {
+    None
+}
+
+/// Bytes that a new allocation could get without swapping, where the system says so (Linux: `MemAvailable`).
+pub fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_machine_answers() {
+        let before = super::peak_resident_bytes().unwrap();
+        let grown = vec![1u8; 64 << 20];
+        std::hint::black_box(&grown);
+        assert!(super::peak_resident_bytes().unwrap() >= before);
+        assert!(super::peak_resident_bytes().unwrap() >= 64 << 20);
+        assert!(super::available_bytes().unwrap() > 0);
+    }
+}

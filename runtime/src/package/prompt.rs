@@ -1,0 +1,102 @@
+//! The prompt file: everything around a question, in TOML. Workloads use the same file.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// A prompt file.
+///
+/// ```toml
+/// system = "Solve the problem step by step. End with 'The answer is N.'"
+/// answer_pattern = 'answer is (-?\d+)'   # one group: the answer
+/// question = "Kim has 8 cups. …"          # an example, asked by the demo
+///
+/// [[turns]]
+/// user = "Rob has 3 bags with 6 nuts …"
+/// assistant = "Rob has 3 bags of 6 nuts, so 3 * 6 = 18. …"
+///
+/// [sampling]
+/// temperature = 0.7
+/// max_tokens = 64
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptFile {
+    /// System text.
+    #[serde(default)]
+    pub system: Option<String>,
+    /// Regular expression that finds the answer in a path's text: its last match counts, its first group if it has one.
+    #[serde(default)]
+    pub answer_pattern: Option<String>,
+    /// An example question.
+    #[serde(default)]
+    pub question: Option<String>,
+    /// Example turns before the question.
+    #[serde(default)]
+    pub turns: Vec<ExampleTurn>,
+    /// How to sample.
+    #[serde(default)]
+    pub sampling: SamplingDefaults,
+}
+
+/// A question and the answer wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExampleTurn {
+    /// What the person asks.
+    pub user: String,
+    /// What the model should say.
+    pub assistant: String,
+}
+
+/// Sampling parameters; what is absent is left to the next in line (command line, prompt file, package, curt).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingDefaults {
+    /// Divides the logits; 0 is greedy.
+    pub temperature: Option<f32>,
+    /// Keep the k most probable tokens; 0 keeps all.
+    pub top_k: Option<u32>,
+    /// Keep the most probable tokens that together reach this probability.
+    pub top_p: Option<f32>,
+    /// Keep tokens at least this fraction as probable as the most probable.
+    pub min_p: Option<f32>,
+    /// Above 1: makes tokens that stand in the prompt or the path less likely.
+    pub repetition_penalty: Option<f32>,
+    /// Most tokens a path may generate.
+    pub max_tokens: Option<usize>,
+}
+
+impl SamplingDefaults {
+    /// These, and `later` where these say nothing.
+    pub fn or(self, later: Self) -> Self {
+        Self {
+            temperature: self.temperature.or(later.temperature),
+            top_k: self.top_k.or(later.top_k),
+            top_p: self.top_p.or(later.top_p),
+            min_p: self.min_p.or(later.min_p),
+            repetition_penalty: self.repetition_penalty.or(later.repetition_penalty),
+            max_tokens: self.max_tokens.or(later.max_tokens),
+        }
+    }
+}
+
+impl PromptFile {
+    /// Reads a prompt file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`Error::Package`] where it is no TOML of this shape.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = super::read_text(file, "the prompt file cannot be read")?;
+        toml::from_str(&text).map_err(|e| {
+            Error::package(
+                file,
+                "TOML",
+                "a prompt file (system, answer_pattern, question, turns, sampling)",
+                e.to_string().trim_end(),
+            )
+        })
+    }
+}

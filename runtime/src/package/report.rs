@@ -1,0 +1,214 @@
+//! The load report: what is really in a package.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::graph::ExternalPlace;
+use super::{Package, onnx};
+use crate::error::{Error, Result};
+
+/// Weights stored with one number of bits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QuantisedWeights {
+    /// How they are stored: `f32`, `f16`, or `int4`/`int8` with the operator that reads them.
+    pub stored_as: String,
+    /// Weights, before packing.
+    pub weights: u64,
+}
+
+/// What is in a package.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoadReport {
+    /// The folder.
+    pub dir: String,
+    /// The architecture as the config names it.
+    pub model_type: String,
+    /// Files of the graph and its weights, with their bytes.
+    pub files: Vec<(String, u64)>,
+    /// Weights by how they are stored, most first.
+    pub quantisation: Vec<QuantisedWeights>,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Key/value heads of each block.
+    pub kv_heads: usize,
+    /// Elements of one key or value.
+    pub head_dim: usize,
+    /// Element type of keys and values.
+    pub kv_dtype: &'static str,
+    /// How keys and values are bound.
+    pub kv_layout: &'static str,
+    /// Bytes of one position of one row in the KV cache.
+    pub kv_bytes_per_token: u64,
+    /// Tokens in the vocabulary, as the graph has logits.
+    pub vocabulary: usize,
+    /// Logits of the last position alone, or of every position.
+    pub logits: &'static str,
+    /// Tokens the model can attend to.
+    pub context_tokens: usize,
+    /// Ids that end a path, with their texts.
+    pub eos: Vec<(u32, String)>,
+    /// Where the chat template stands.
+    pub chat_template: Option<String>,
+    /// The package brings a prompt of its own.
+    pub prompt_file: bool,
+    /// What the package says of its licence.
+    pub licence: Option<String>,
+    /// The package's identity.
+    pub fingerprint: String,
+}
+
+pub(super) fn report(package: &Package) -> Result<LoadReport> {
+    let graph = package.graph();
+    let geometry = graph.geometry();
+    Ok(LoadReport {
+        dir: package.dir.display().to_string(),
+        model_type: package.model_type().into(),
+        files: files(package)?,
+        quantisation: quantisation(&graph.model),
+        layers: geometry.layers,
+        kv_heads: geometry.kv_heads,
+        head_dim: geometry.head_dim,
+        kv_dtype: geometry.dtype.name(),
+        kv_layout: graph.layout().name(),
+        kv_bytes_per_token: geometry.bytes_per_token(),
+        vocabulary: graph.vocabulary(),
+        logits: if graph.last_logits_only {
+            "of the last position"
+        } else {
+            "of every position"
+        },
+        context_tokens: package.context_tokens(),
+        eos: package
+            .eos_ids()
+            .into_iter()
+            .map(|id| (id, package.text.token(id).unwrap_or_default()))
+            .collect(),
+        chat_template: package
+            .template
+            .as_ref()
+            .map(|t| file_name(t.file())),
+        prompt_file: package.prompt.is_some(),
+        licence: licence(&package.dir),
+        fingerprint: package.fingerprint()?,
+    })
+}
+
+fn file_name(file: &Path) -> String {
+    file.file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The graph file and every weight file that it names.
+fn files(package: &Package) -> Result<Vec<(String, u64)>> {
+    let graph = package.graph();
+    let mut paths = vec![graph.file.clone()];
+    for tensor in &graph.model.initializer {
+        if let Some(place) = ExternalPlace::of(&package.dir, &graph.file, tensor)?
+            && !paths.contains(&place.file)
+        {
+            paths.push(place.file);
+        }
+    }
+    paths
+        .into_iter()
+        .map(|file| {
+            let bytes = std::fs::metadata(&file)
+                .map_err(|source| Error::Io {
+                    file: file.clone(),
+                    action: "a file of the package has gone",
+                    source,
+                })?
+                .len();
+            Ok((file_name(&file), bytes))
+        })
+        .collect()
+}
+
+/// Weights by how they are stored, from the operators that read them.
+fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
+    let tensors: BTreeMap<&str, &onnx::Tensor> = graph
+        .initializer
+        .iter()
+        .map(|t| (t.name.as_str(), t))
+        .collect();
+    let mut counted: BTreeMap<&str, (String, u64)> = BTreeMap::new();
+    for node in &graph.node {
+        let attribute = |name: &str| {
+            node.attribute
+                .iter()
+                .find(|a| a.name == name)
+                .map(|a| a.i)
+        };
+        match node.op_type.as_str() {
+            "MatMulNBits" => {
+                if let (Some(weight), Some(k), Some(n)) =
+                    (node.input.get(1), attribute("K"), attribute("N"))
+                {
+                    let bits = attribute("bits").unwrap_or(4);
+                    let count = k.unsigned_abs() * n.unsigned_abs();
+                    counted.insert(weight, (format!("int{bits} (MatMulNBits)"), count));
+                }
+            }
+            "GatherBlockQuantized" => {
+                if let Some(tensor) = node.input.first().and_then(|n| tensors.get(n.as_str())) {
+                    let bits = attribute("bits").unwrap_or(4).unsigned_abs().max(1);
+                    let stored = onnx::element_type(tensor.data_type).map_or(8, |(_, b)| b);
+                    let count = elements(tensor) * (stored / bits).max(1);
+                    counted
+                        .entry(tensor.name.as_str())
+                        .or_insert((format!("int{bits} (GatherBlockQuantized)"), count));
+                }
+            }
+            "MatMul" | "Gather" | "Gemm" | "MatMulInteger" | "DynamicQuantizeMatMul" => {
+                for tensor in node.input.iter().filter_map(|n| tensors.get(n.as_str())) {
+                    if tensor.dims.len() < 2 {
+                        continue;
+                    }
+                    if let Some((name, _)) = onnx::element_type(tensor.data_type) {
+                        counted.entry(tensor.name.as_str()).or_insert((
+                            format!("{name} ({})", node.op_type),
+                            elements(tensor),
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut histogram: BTreeMap<String, u64> = BTreeMap::new();
+    for (stored_as, weights) in counted.into_values() {
+        *histogram.entry(stored_as).or_default() += weights;
+    }
+    let mut list: Vec<QuantisedWeights> = histogram
+        .into_iter()
+        .map(|(stored_as, weights)| QuantisedWeights { stored_as, weights })
+        .collect();
+    list.sort_by(|a, b| b.weights.cmp(&a.weights));
+    list
+}
+
+fn elements(tensor: &onnx::Tensor) -> u64 {
+    tensor.dims.iter().map(|d| d.unsigned_abs()).product()
+}
+
+/// `license:` in the front matter of README.md, or the first line of a LICENSE file.
+fn licence(dir: &Path) -> Option<String> {
+    if let Ok(card) = std::fs::read_to_string(dir.join("README.md")) {
+        let mut lines = card.lines();
+        if lines.next().map(str::trim) == Some("---") {
+            for line in lines.take_while(|l| l.trim() != "---") {
+                if let Some(licence) = line.strip_prefix("license:") {
+                    return Some(licence.trim().trim_matches('"').to_string());
+                }
+            }
+        }
+    }
+    let text = std::fs::read_to_string(dir.join("LICENSE")).ok()?;
+    text.lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty())
+        .map(str::to_string)
+}

@@ -1,0 +1,126 @@
+//! Vote: one answer from many paths.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+use serde::Serialize;
+
+use super::PathId;
+
+/// How finished answers are combined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoteRule {
+    /// The answer that most paths gave. Ties: the larger sum of scores, then the answer of the lowest path number.
+    #[default]
+    Majority,
+}
+
+/// What one path votes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ballot {
+    /// The path.
+    pub path: PathId,
+    /// Its answer; `None` where its text has none, which votes for nothing.
+    pub answer: Option<String>,
+    /// Its score, where it was checked.
+    pub score: Option<f64>,
+}
+
+/// An answer and who gave it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Vote {
+    /// The answer.
+    pub answer: String,
+    /// The paths that gave it, in order.
+    pub paths: Vec<PathId>,
+    /// Sum of their scores, where any was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+}
+
+/// Counts the ballots: votes from the winner down.
+pub fn majority(ballots: &[Ballot]) -> Vec<Vote> {
+    let mut by_answer: BTreeMap<&str, Vote> = BTreeMap::new();
+    for ballot in ballots {
+        let Some(answer) = ballot.answer.as_deref() else {
+            continue;
+        };
+        let vote = by_answer.entry(answer).or_insert_with(|| Vote {
+            answer: answer.to_string(),
+            paths: Vec::new(),
+            score: None,
+        });
+        vote.paths.push(ballot.path);
+        if let Some(score) = ballot.score {
+            vote.score = Some(vote.score.unwrap_or(0.0) + score);
+        }
+    }
+    let mut votes: Vec<Vote> = by_answer.into_values().collect();
+    for vote in &mut votes {
+        vote.paths.sort_unstable();
+    }
+    votes.sort_by(|a, b| {
+        let score = |v: &Vote| v.score.unwrap_or(0.0);
+        b.paths
+            .len()
+            .cmp(&a.paths.len())
+            .then(score(b).total_cmp(&score(a)))
+            .then(a.paths.cmp(&b.paths))
+    });
+    votes
+}
+
+/// The answer in a path's text: the pattern's last match, its first group where it has one, white space made single.
+pub fn find_answer(pattern: &Regex, text: &str) -> Option<String> {
+    let found = pattern.captures_iter(text).last()?;
+    let answer = found.get(1).or_else(|| found.get(0))?;
+    let words: Vec<&str> = answer.as_str().split_whitespace().collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ballots(answers: &[Option<&str>]) -> Vec<Ballot> {
+        answers
+            .iter()
+            .enumerate()
+            .map(|(path, a)| Ballot {
+                path,
+                answer: a.map(str::to_string),
+                score: None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_most_frequent_answer_wins_and_silence_does_not_vote() {
+        let votes = majority(&ballots(&[None, Some("7"), Some("8"), None, Some("8"), None]));
+        assert_eq!(votes[0].answer, "8");
+        assert_eq!(votes[0].paths, [2, 4]);
+        assert_eq!(votes.len(), 2);
+        assert!(majority(&ballots(&[None, None])).is_empty());
+    }
+
+    #[test]
+    fn ties_go_to_the_larger_score_then_to_the_lowest_path() {
+        let mut tied = ballots(&[Some("b"), Some("a"), Some("a"), Some("b")]);
+        assert_eq!(majority(&tied)[0].answer, "b");
+        for (ballot, score) in tied.iter_mut().zip([0.1, 0.4, 0.5, 0.2]) {
+            ballot.score = Some(score);
+        }
+        assert_eq!(majority(&tied)[0].answer, "a");
+    }
+
+    #[test]
+    fn the_last_match_counts_with_single_spaces() {
+        let pattern = Regex::new(r"Answer: ([0-9 ]+)").unwrap();
+        let text = "Answer: 1 2. Hmm.\nAnswer:  3   4 .";
+        assert_eq!(find_answer(&pattern, text).as_deref(), Some("3 4"));
+        assert_eq!(find_answer(&pattern, "no"), None);
+        let bare = Regex::new(r"\d+").unwrap();
+        assert_eq!(find_answer(&bare, "1, 2").as_deref(), Some("2"));
+    }
+}

@@ -1,0 +1,273 @@
+//! `curt ask`: one question, answered by one path or by many.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use curt::answer::Answer;
+use curt::{AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule};
+
+use crate::{locate, signal};
+
+/// What `curt ask` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The question; `-` or nothing reads it from standard input.
+    question: Option<String>,
+    /// Package folder, or the name of one in curt's cache. Without it, the shipped package.
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
+    /// System text, in place of the prompt file's.
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Prompt file (TOML): system text, example turns, answer pattern, sampling. Without it, the package's own.
+    #[arg(long, value_name = "FILE")]
+    prompt: Option<PathBuf>,
+    /// Number of paths sampled from the question.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    paths: usize,
+    /// How the paths' answers are combined. Several paths vote by majority where an answer pattern is known.
+    #[arg(long, value_name = "RULE")]
+    vote: Option<Rule>,
+    /// Regular expression that finds the answer in a path's text: its last match, its first group.
+    #[arg(long, value_name = "RE")]
+    answer_pattern: Option<String>,
+    /// Divides the logits; 0 is greedy.
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Draw from the most probable tokens that together have this probability.
+    #[arg(long, value_name = "P")]
+    top_p: Option<f32>,
+    /// Draw from the K most probable tokens; 0 draws from all.
+    #[arg(long, value_name = "K")]
+    top_k: Option<u32>,
+    /// Draw from tokens at least this fraction as probable as the most probable.
+    #[arg(long, value_name = "P")]
+    min_p: Option<f32>,
+    /// Above 1: makes tokens of the prompt and the path less likely.
+    #[arg(long, value_name = "R")]
+    repetition_penalty: Option<f32>,
+    /// Same seed, same paths.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Most tokens a path may generate.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Text that ends a path; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Threads inside one operator. Without it, as many as there are cores.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Most bytes of KV cache. Without it, what the system says is available.
+    #[arg(long, value_name = "BYTES")]
+    max_kv_bytes: Option<u64>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Print the answer alone.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// `--vote`
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rule {
+    /// The answer that most paths give.
+    Majority,
+    /// No vote.
+    None,
+}
+
+/// Runs `curt ask`.
+pub fn run(args: Args) -> Result<()> {
+    let cancel = signal::cancelled_by_ctrl_c()?;
+    let question = question(args.question.as_deref())?;
+    let prompt = args
+        .prompt
+        .as_deref()
+        .map(PromptFile::read)
+        .transpose()?;
+    let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
+    let pattern_known = args.answer_pattern.is_some()
+        || prompt
+            .as_ref()
+            .or(engine.package().prompt())
+            .is_some_and(|p| p.answer_pattern.is_some());
+    let options = AskOptions {
+        prompt,
+        system: args.system,
+        paths: args.paths,
+        vote: match args.vote {
+            Some(Rule::Majority) => Some(VoteRule::Majority),
+            Some(Rule::None) => None,
+            None => (args.paths > 1 && pattern_known).then_some(VoteRule::Majority),
+        },
+        answer_pattern: args.answer_pattern,
+        sampling: SamplingDefaults {
+            temperature: args.temperature,
+            top_k: args.top_k,
+            top_p: args.top_p,
+            min_p: args.min_p,
+            repetition_penalty: args.repetition_penalty,
+            max_tokens: args.max_tokens,
+        },
+        seed: args.seed,
+        stop: args.stop,
+        max_kv_bytes: args.max_kv_bytes,
+        cancel,
+        ..AskOptions::default()
+    };
+    let mut view = View {
+        stream: !args.json && !args.quiet && io::stdout().is_terminal(),
+        report: !args.json && !args.quiet,
+        paths: args.paths,
+    };
+    let answer = engine.ask(&Question::Text(question), &options, &mut |event| view.show(&event));
+    if view.stream {
+        println!();
+    }
+    let answer = answer?;
+    if args.json {
+        serde_json::to_writer_pretty(io::stdout().lock(), &answer)?;
+        println!();
+    } else if args.quiet {
+        println!("{}", answer.answer.as_deref().unwrap_or(&answer.text));
+    } else {
+        print_text(&answer, view.stream);
+        print_cost(&answer);
+    }
+    Ok(())
+}
+
+fn question(given: Option<&str>) -> Result<String> {
+    match given {
+        Some(text) if text != "-" => Ok(text.to_string()),
+        None if io::stdin().is_terminal() => {
+            eprintln!("curt: type the question, then ctrl-D");
+            read_question()
+        }
+        _ => read_question(),
+    }
+}
+
+fn read_question() -> Result<String> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .read_to_string(&mut text)
+        .context("reading the question from standard input: it must be UTF-8 text")?;
+    Ok(text.trim().to_string())
+}
+
+/// What a person sees while the paths decode.
+struct View {
+    /// Print path 0's text as it grows.
+    stream: bool,
+    /// Say what is planned.
+    report: bool,
+    paths: usize,
+}
+
+impl View {
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Planned(plan) if self.report => {
+                eprintln!(
+                    "KV cache: {} × {} tokens × {} = {}",
+                    counted(plan.rows, "row"),
+                    plan.capacity_tokens,
+                    bytes(plan.bytes_per_token),
+                    bytes(plan.bytes)
+                );
+                if self.paths > 1 && self.stream {
+                    eprintln!("path 0 of {}:", self.paths);
+                }
+            }
+            Event::Text { path: 0, text } if self.stream => {
+                print!("{text}");
+                // A terminal that is gone shows itself at the final print.
+                let _ = io::stdout().flush();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn print_text(answer: &Answer, streamed: bool) {
+    let several = answer.paths.len() > 1;
+    if !streamed && (!several || answer.votes.is_empty()) {
+        for path in &answer.paths {
+            if several {
+                println!("path {}:", path.id);
+            }
+            println!("{}", path.text.trim());
+        }
+    } else if !streamed {
+        println!("{}", answer.text.trim());
+    }
+    if several && !answer.votes.is_empty() {
+        let silent = answer.paths.iter().filter(|p| p.answer.is_none()).count();
+        for vote in &answer.votes {
+            eprintln!("{:>4} of {}: {}", vote.paths.len(), answer.paths.len(), vote.answer);
+        }
+        if silent > 0 {
+            eprintln!("{silent:>4} of {}: no answer", answer.paths.len());
+        }
+    }
+    if let Some(found) = &answer.answer {
+        println!("answer: {found}");
+    }
+}
+
+fn print_cost(answer: &Answer) {
+    let tokens = &answer.tokens;
+    let times = &answer.times;
+    let reused = if tokens.reused > 0 {
+        format!(" ({} from the cache)", tokens.reused)
+    } else {
+        String::new()
+    };
+    eprintln!(
+        "{} of prompt{reused}, {} generated by {}",
+        counted(tokens.prompt, "token"),
+        counted(tokens.generated, "token"),
+        counted(answer.paths.len(), "path"),
+    );
+    let mut line = format!(
+        "load {:.0} ms, prefill {:.1} ms, fork {:.1} ms, decode {:.1} ms ({:.0} tokens/s)",
+        times.load_ms,
+        times.prefill_ms,
+        times.fork_ms,
+        times.decode_ms,
+        tokens.generated as f64 / times.decode_ms * 1e3,
+    );
+    if let Some(vote) = times.vote_ms {
+        line.push_str(&format!(", vote {vote:.2} ms"));
+    }
+    if let Some(peak) = answer.peak_resident_bytes {
+        line.push_str(&format!(", peak {}", bytes(peak)));
+    }
+    eprintln!("{line}");
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Bytes in the unit that leaves one to three digits.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}

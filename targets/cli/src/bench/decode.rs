@@ -1,0 +1,212 @@
+//! `curt bench decode`: prefill once, fork, decode N paths greedily, time each phase.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use curt::generate::{Decoder, DecoderOptions, Sampling};
+use curt::kv::KvPlan;
+use curt::paths::{Launch, ReasoningPath, launch};
+use curt::session::SessionOptions;
+use curt::{Package, metrics};
+use serde::Serialize;
+
+use crate::{locate, signal};
+
+/// What `curt bench decode` takes.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Package folder, or the name of one in curt's cache. Without it, the shipped package.
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
+    /// Numbers of paths, one measurement each.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,16")]
+    batch: Vec<usize>,
+    /// Tokens of the prompt, drawn from the vocabulary by a fixed rule.
+    #[arg(long, value_name = "N", default_value_t = 190)]
+    prompt_tokens: usize,
+    /// The prompt's token ids, a JSON list, in place of drawn ones.
+    #[arg(long, value_name = "FILE")]
+    prompt_ids: Option<PathBuf>,
+    /// Greedy token ids that every path must begin with, a JSON list: checked before anything is timed.
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Tokens each path generates.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    new_tokens: usize,
+    /// Measurements of each batch, after one that warms up and is checked.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: usize,
+    /// Threads inside one operator. Without it, as many as there are cores.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Do not warm up: the first run is the measurement, and is checked after.
+    #[arg(long)]
+    cold: bool,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One measurement.
+#[derive(Serialize)]
+struct Measurement {
+    runtime: &'static str,
+    package: String,
+    batch: usize,
+    prompt_tokens: usize,
+    new_tokens: usize,
+    threads: usize,
+    load_ms: f64,
+    prefill_ms: f64,
+    fork_ms: f64,
+    decode_ms: f64,
+    /// Prefill, fork and decode.
+    wall_ms: f64,
+    /// From the beginning of `main` to the first token, in a cold run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_token_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_resident_bytes: Option<u64>,
+}
+
+/// Runs `curt bench decode`.
+pub fn run(args: Args) -> Result<()> {
+    let started = Instant::now();
+    let cancel = signal::cancelled_by_ctrl_c()?;
+    let dir = locate::package(args.package.as_deref())?;
+    locate::load_library()?;
+    let largest = args.batch.iter().copied().max().unwrap_or(1);
+    let package = Package::open(&dir)?;
+    let prompt = match &args.prompt_ids {
+        Some(file) => ids(file)?,
+        None => (0..args.prompt_tokens as u64)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as u32 % package.text().vocabulary() as u32)
+            .collect(),
+    };
+    let expected = args.expect.as_deref().map(ids).transpose()?;
+    let graph = package.graph();
+    let plan = KvPlan::new(
+        graph.geometry(),
+        graph.layout(),
+        largest,
+        prompt.len() + args.new_tokens,
+        metrics::available_bytes(),
+    )?;
+    let options = DecoderOptions {
+        session: SessionOptions {
+            threads: args.threads,
+        },
+    };
+    let mut decoder = Decoder::open(&package, plan, &options)?;
+    let load_ms = started.elapsed().as_secs_f64() * 1e3;
+    if !args.json {
+        println!(
+            "{:>6} {:>12} {:>14} {:>9} {:>12} {:>14} {:>10}",
+            "paths", "prefill ms", "prefill tok/s", "fork ms", "decode ms", "decode tok/s", "wall ms"
+        );
+    }
+    let mut reference: Option<Vec<u32>> = expected;
+    for &batch in &args.batch {
+        for round in 0..args.repeat + usize::from(!args.cold) {
+            let mut first_token = None;
+            decoder.restart(&package, plan, 0)?;
+            let clock = Instant::now();
+            decoder.prefill(&prompt, &cancel)?;
+            let prefill_ms = clock.elapsed().as_secs_f64() * 1e3;
+            let launched = Launch {
+                paths: batch,
+                prompt: &prompt,
+                sampling: Sampling::default(),
+                seed: 0,
+                max_tokens: args.new_tokens,
+                eos_ids: &[],
+                cancel: &cancel,
+            };
+            let (paths, _, times) = launch(&mut decoder, &launched, &mut |_, _| {
+                first_token.get_or_insert_with(|| started.elapsed());
+                Ok(ControlFlow::Continue(()))
+            })?;
+            let wall_ms = clock.elapsed().as_secs_f64() * 1e3;
+            check(&paths, &mut reference)?;
+            if round == 0 && !args.cold {
+                continue;
+            }
+            let measurement = Measurement {
+                runtime: "curt",
+                package: dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+                batch,
+                prompt_tokens: prompt.len(),
+                new_tokens: args.new_tokens,
+                threads: args.threads.unwrap_or_else(|| {
+                    std::thread::available_parallelism().map_or(1, usize::from)
+                }),
+                load_ms,
+                prefill_ms,
+                fork_ms: times.fork.as_secs_f64() * 1e3,
+                decode_ms: times.decode.as_secs_f64() * 1e3,
+                wall_ms,
+                first_token_ms: args
+                    .cold
+                    .then(|| first_token.map(|t| t.as_secs_f64() * 1e3))
+                    .flatten(),
+                peak_resident_bytes: metrics::peak_resident_bytes(),
+            };
+            print(&measurement, args.json)?;
+        }
+    }
+    Ok(())
+}
+
+/// Greedy paths of one prompt are all the same, at every number of paths, and begin as the reference does.
+fn check(paths: &[ReasoningPath], reference: &mut Option<Vec<u32>>) -> Result<()> {
+    let reference = reference.get_or_insert_with(|| paths[0].tokens.clone());
+    for path in paths {
+        let same = path
+            .tokens
+            .iter()
+            .zip(reference.iter())
+            .take_while(|(a, b)| a == b)
+            .count();
+        let wanted = reference.len().min(path.tokens.len());
+        if same < wanted {
+            bail!(
+                "nothing is timed: path {} of {} differs from the reference at token {same}: expected {}, got {}",
+                path.id,
+                paths.len(),
+                reference[same],
+                path.tokens[same]
+            );
+        }
+    }
+    Ok(())
+}
+
+fn ids(file: impl AsRef<std::path::Path>) -> Result<Vec<u32>> {
+    let file = file.as_ref();
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{}: expected a JSON list of token ids", file.display()))
+}
+
+fn print(m: &Measurement, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(m)?);
+        return Ok(());
+    }
+    // The first token comes from the prefill's logits: the model runs once less than there are tokens.
+    let steps = (m.new_tokens - 1) * m.batch;
+    println!(
+        "{:>6} {:>12.1} {:>14.0} {:>9.2} {:>12.1} {:>14.0} {:>10.1}",
+        m.batch,
+        m.prefill_ms,
+        m.prompt_tokens as f64 / m.prefill_ms * 1e3,
+        m.fork_ms,
+        m.decode_ms,
+        steps as f64 / m.decode_ms * 1e3,
+        m.wall_ms
+    );
+    Ok(())
+}
+

@@ -1,0 +1,60 @@
+//! The `curt` command.
+
+mod ask;
+mod bench;
+mod doctor;
+mod inspect;
+mod locate;
+mod signal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit status after a failure.
+const FAILED: u8 = 1;
+/// Exit status after ctrl-C, as shells give it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs quantized language models on edge devices, in as few tokens as the question deserves.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask a question.
+    Ask(Box<ask::Args>),
+    /// Say what is in a package.
+    Inspect(inspect::Args),
+    /// Say what this machine has, and whether it computes what it should.
+    Doctor(doctor::Args),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Ask(args) => ask::run(*args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Bench(bench) => bench::run(bench),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("curt: {error:#}");
+            let interrupted = matches!(
+                error.downcast_ref::<curt::Error>(),
+                Some(curt::Error::Cancelled { .. })
+            );
+            ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
+        }
+    }
+}
