@@ -61,6 +61,27 @@ fn every_pin_is_a_sha256_of_its_own() {
     }
 }
 
+/// The recipes run the version whose library the Rust side loads, and `curt` looks for it in the folder it is put in.
+#[test]
+fn everyone_names_the_same_version() {
+    for (file, names) in [
+        (
+            "models/recipes/pyproject.toml",
+            format!("\"onnxruntime=={VERSION}\""),
+        ),
+        (
+            "targets/cli/src/locate.rs",
+            format!("ONNXRUNTIME: &str = \"{VERSION}\""),
+        ),
+    ] {
+        let text = std::fs::read_to_string(child::checkout().join(file)).unwrap();
+        assert!(
+            text.contains(&names),
+            "{file} does not say {names}, the version that xtask fetches"
+        );
+    }
+}
+
 #[test]
 fn an_unknown_platform_names_the_remedy() {
     let error = Pin::of("linux-x86_64-musl").unwrap_err().to_string();
