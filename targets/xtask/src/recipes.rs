@@ -31,7 +31,9 @@ const PYTEST_WITH_SKIPS: &str = include_str!("pytest_with_skips.py");
 pub(crate) fn run(steps: &mut Steps, setup: &Setup, log: &SkipLog) -> Result<()> {
     let python = steps.run("recipe environment", || environment(&setup.cache))?;
     let recipe = |file: &str, args: &[&str]| recipe(&python, setup, log, file, args);
-    steps.run(SMOLLM2, || recipe("smollm2/make.py", &[]))?;
+    // f32 too: transformers runs no other, and the references of both are compared.
+    let precisions = ["--precision", "int8", "int4", "fp32"];
+    steps.run(SMOLLM2, || recipe("smollm2/make.py", &precisions))?;
     steps.run(PYTEST, || {
         let mut pytest = python.script(PYTEST_WITH_SKIPS);
         child::succeed(in_checkout(&mut pytest, setup, log).arg(RECIPES))
