@@ -27,6 +27,8 @@ from typing import Any
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+# Threads that spin while they wait starve each other on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 warnings.filterwarnings("ignore")
 
 RECIPES = Path(__file__).resolve().parents[1]

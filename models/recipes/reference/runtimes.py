@@ -59,7 +59,8 @@ class Genai:
 
     def __init__(self, package: Path, threads: int) -> None:
         config = og.Config(str(package))
-        options = {"intra_op_num_threads": threads}
+        # Threads that spin while they wait starve each other on a busy machine; results do not depend on it.
+        options = {"intra_op_num_threads": threads, "session.intra_op.allow_spinning": "0"}
         config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
         self.model = og.Model(config)
 
