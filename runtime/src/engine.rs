@@ -239,19 +239,20 @@ impl Engine {
             eos_ids: &eos_ids,
             cancel: &options.cancel,
         };
-        let (paths, last, times) = paths::launch(&mut self.decoder, &launched, &mut |path, token| {
-            first_token.get_or_insert_with(|| clock.elapsed());
-            let (text, stopped) = texts[path].push(codec, token, &options.stop)?;
-            if !text.is_empty() {
-                on_event(Event::Text { path, text });
-            }
-            on_event(Event::Token { path });
-            Ok(if stopped {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        })?;
+        let (paths, last, times) =
+            paths::launch(&mut self.decoder, &launched, &mut |path, token| {
+                first_token.get_or_insert_with(|| clock.elapsed());
+                let (text, stopped) = texts[path].push(codec, token, &options.stop)?;
+                if !text.is_empty() {
+                    on_event(Event::Text { path, text });
+                }
+                on_event(Event::Token { path });
+                Ok(if stopped {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            })?;
         self.cached.clone_from(&prompt);
         let fed = self.decoder.kv().len() - prompt.len();
         self.cached.extend_from_slice(&paths[last].tokens[..fed]);
@@ -265,7 +266,8 @@ impl Engine {
                     text: rest,
                 });
             }
-            let cut_by_context = path.finish == FinishReason::MaxTokens && max_tokens < settings.max_tokens;
+            let cut_by_context =
+                path.finish == FinishReason::MaxTokens && max_tokens < settings.max_tokens;
             answers.push(PathAnswer {
                 id: path.id,
                 answer: settings
@@ -457,9 +459,10 @@ impl Settings {
             .or_else(|| prompt.and_then(|p| p.answer_pattern.as_ref()));
         let pattern = match pattern {
             None => None,
-            Some(pattern) => Some(Regex::new(pattern).map_err(|e| {
-                Error::option("--answer-pattern", "a regular expression", e)
-            })?),
+            Some(pattern) => Some(
+                Regex::new(pattern)
+                    .map_err(|e| Error::option("--answer-pattern", "a regular expression", e))?,
+            ),
         };
         if options.vote.is_some() && pattern.is_none() {
             return Err(Error::option(

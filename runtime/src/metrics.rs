@@ -13,7 +13,11 @@ pub fn peak_resident_bytes() -> Option<u64> {
     };
     let peak = u64::try_from(usage.ru_maxrss).ok()?;
     // Kibibytes, but bytes on Apple systems (getrusage(2)).
-    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let unit = if cfg!(target_vendor = "apple") {
+        1
+    } else {
+        1024
+    };
     Some(peak * unit)
 }
 

@@ -120,10 +120,20 @@ impl Decoder {
     /// [`Error::Shape`] for no tokens, several rows or too little room; [`Error::Cancelled`]; [`Error::Session`].
     pub fn prefill(&mut self, tokens: &[u32], cancel: &CancelToken) -> Result<()> {
         if self.kv.rows() != 1 || tokens.is_empty() {
-            return Err(refused("rows, and tokens at least", 1, self.kv.rows().min(tokens.len())));
+            return Err(refused(
+                "rows, and tokens at least",
+                1,
+                self.kv.rows().min(tokens.len()),
+            ));
         }
         for step in tokens.chunks(PREFILL_STEP_TOKENS) {
-            for (slot, &token) in self.buffers.input_ids.elements_mut::<i64>().iter_mut().zip(step) {
+            for (slot, &token) in self
+                .buffers
+                .input_ids
+                .elements_mut::<i64>()
+                .iter_mut()
+                .zip(step)
+            {
                 *slot = i64::from(token);
             }
             self.run(step.len(), cancel)?;
@@ -140,7 +150,13 @@ impl Decoder {
         if tokens.len() != self.kv.rows() {
             return Err(refused("tokens, one a row", self.kv.rows(), tokens.len()));
         }
-        for (slot, &token) in self.buffers.input_ids.elements_mut::<i64>().iter_mut().zip(tokens) {
+        for (slot, &token) in self
+            .buffers
+            .input_ids
+            .elements_mut::<i64>()
+            .iter_mut()
+            .zip(tokens)
+        {
             *slot = i64::from(token);
         }
         self.run(1, cancel)
@@ -235,11 +251,16 @@ impl Decoder {
             unsafe {
                 self.binding.input(
                     name,
-                    memory(&self.buffers.attention_mask, ElementType::I64, &[rows_, total_])?,
+                    memory(
+                        &self.buffers.attention_mask,
+                        ElementType::I64,
+                        &[rows_, total_],
+                    )?,
                 )?;
             }
         }
-        let growing = self.kv.tensors(0, KvKind::Key, count)?.0.shape[2] != self.kv.plan().capacity_tokens as i64;
+        let growing = self.kv.tensors(0, KvKind::Key, count)?.0.shape[2]
+            != self.kv.plan().capacity_tokens as i64;
         if !kept || growing {
             for (layer, names) in self.names.kv.iter().enumerate() {
                 for (kind, past_name, present_name) in [
@@ -251,7 +272,8 @@ impl Decoder {
                     // SAFETY: the cache outlives its binding, as the buffers do.
                     unsafe {
                         self.binding.input(past_name, kv_memory(&past, element))?;
-                        self.binding.output(present_name, kv_memory(&present, element))?;
+                        self.binding
+                            .output(present_name, kv_memory(&present, element))?;
                     }
                 }
             }
@@ -274,7 +296,11 @@ impl Decoder {
             if let Some(name) = &self.names.position_ids {
                 self.binding.input(
                     name,
-                    memory(&self.buffers.position_ids, ElementType::I64, &[rows_, count_])?,
+                    memory(
+                        &self.buffers.position_ids,
+                        ElementType::I64,
+                        &[rows_, count_],
+                    )?,
                 )?;
             }
             self.binding.output(
@@ -304,7 +330,12 @@ impl Names {
     fn of(graph: &DecoderGraph) -> Result<Self> {
         let c = |name: &String| {
             CString::new(name.as_str()).map_err(|_| {
-                Error::package(&graph.file, "a name in the graph", "no NUL byte", format!("{name:?}"))
+                Error::package(
+                    &graph.file,
+                    "a name in the graph",
+                    "no NUL byte",
+                    format!("{name:?}"),
+                )
             })
         };
         Ok(Self {
@@ -325,7 +356,11 @@ impl Buffers {
     fn new(graph: &DecoderGraph, plan: KvPlan) -> Result<Self> {
         let tokens = plan.rows.max(PREFILL_STEP_TOKENS.min(plan.capacity_tokens));
         let positions = plan.rows * plan.capacity_tokens;
-        let given = if graph.last_logits_only { plan.rows } else { tokens };
+        let given = if graph.last_logits_only {
+            plan.rows
+        } else {
+            tokens
+        };
         let (element, widened) = match graph.logits_dtype {
             LogitsDtype::F32 => (4, 0),
             LogitsDtype::F16 => (2, plan.rows * graph.vocabulary * 4),

@@ -108,9 +108,7 @@ struct Candidate {
 
 /// Most probable first; equal logits by id.
 fn by_logit(a: &Candidate, b: &Candidate) -> Ordering {
-    b.logit
-        .total_cmp(&a.logit)
-        .then(a.token.cmp(&b.token))
+    b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
 }
 
 impl Sampler {
@@ -157,13 +155,21 @@ impl Sampler {
             self.pick(logits, max, random, path, step)
         } else {
             let mut penalised = std::mem::take(&mut self.penalised);
-            penalise(logits, before, self.sampling.repetition_penalty, &mut penalised);
+            penalise(
+                logits,
+                before,
+                self.sampling.repetition_penalty,
+                &mut penalised,
+            );
             let (max, _) = max_and_faults(&penalised);
             let token = self.pick(&penalised, max, random, path, step);
             self.penalised = penalised;
             token
         };
-        let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let logit = logits
+            .get(token as usize)
+            .copied()
+            .unwrap_or(f32::NEG_INFINITY);
         Ok(Sampled {
             token,
             logprob: (f64::from(logit - max) - log_sum) as f32,

@@ -85,7 +85,8 @@ mod tests {
         while f32::from_bits(bits) < 0.0 {
             let x = f32::from_bits(bits);
             let want = f64::from(x).exp();
-            let ulp = f64::from(f32::from_bits((want as f32).to_bits() + 1)) - f64::from(want as f32);
+            let ulp =
+                f64::from(f32::from_bits((want as f32).to_bits() + 1)) - f64::from(want as f32);
             worst = worst.max((f64::from(exp_of_non_positive(x)) - want).abs() / ulp);
             bits -= 997;
         }
@@ -116,7 +117,10 @@ mod tests {
     fn sums_agree_with_f64() {
         let logits: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
         let (max, _) = max_and_faults(&logits);
-        let want: f64 = logits.iter().map(|&x| (f64::from(x - max) * 0.7).exp()).sum();
+        let want: f64 = logits
+            .iter()
+            .map(|&x| (f64::from(x - max) * 0.7).exp())
+            .sum();
         // 5,000 terms of relative error 2⁻²³ × 2, in blocks of 64 additions each lane.
         assert!((exp_sum(&logits, max, 0.7) / want - 1.0).abs() < 2e-6);
     }

@@ -220,12 +220,7 @@ impl KvCache {
         count: usize,
     ) -> Result<(KvTensor, KvTensor)> {
         if count > self.room() {
-            return Err(shape(
-                "positions to append (at most)",
-                self.room(),
-                count,
-            )
-            .into());
+            return Err(shape("positions to append (at most)", self.room(), count).into());
         }
         let (past_len, present_len) = match self.layout {
             KvLayout::Shared => (self.plan.capacity_tokens, self.plan.capacity_tokens),
@@ -234,7 +229,11 @@ impl KvCache {
         let start = self.region(layer, kind);
         Ok((
             self.tensor(&self.past, start, past_len)?,
-            self.tensor(self.present.as_ref().unwrap_or(&self.past), start, present_len)?,
+            self.tensor(
+                self.present.as_ref().unwrap_or(&self.past),
+                start,
+                present_len,
+            )?,
         ))
     }
 

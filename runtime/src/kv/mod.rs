@@ -4,7 +4,7 @@ mod cache;
 mod plan;
 mod slab;
 
+pub(crate) use cache::KvTensor;
 pub use cache::{KvCache, KvKind};
 pub use plan::KvPlan;
-pub(crate) use cache::KvTensor;
 pub(crate) use slab::Slab;

@@ -39,9 +39,8 @@ impl Slab {
             // Advice: a kernel without huge pages refuses it, and nothing is lost.
             let _ = map.advise(memmap2::Advice::HugePage);
         }
-        let start = NonNull::new(map.as_mut_ptr()).ok_or_else(|| {
-            failed(std::io::Error::other("the mapping has no address"))
-        })?;
+        let start = NonNull::new(map.as_mut_ptr())
+            .ok_or_else(|| failed(std::io::Error::other("the mapping has no address")))?;
         Ok(Self {
             _map: map,
             start,
@@ -71,10 +70,7 @@ impl Slab {
         // SAFETY: pages are aligned for every number type, every bit pattern is one (`Element`), and the length is
         // rounded down.
         unsafe {
-            std::slice::from_raw_parts(
-                self.start.as_ptr().cast(),
-                self.bytes / size_of::<T>(),
-            )
+            std::slice::from_raw_parts(self.start.as_ptr().cast(), self.bytes / size_of::<T>())
         }
     }
 
@@ -82,10 +78,7 @@ impl Slab {
     pub(crate) fn elements_mut<T: Element>(&mut self) -> &mut [T] {
         // SAFETY: as `elements`, and the borrow is exclusive.
         unsafe {
-            std::slice::from_raw_parts_mut(
-                self.start.as_ptr().cast(),
-                self.bytes / size_of::<T>(),
-            )
+            std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.bytes / size_of::<T>())
         }
     }
 }

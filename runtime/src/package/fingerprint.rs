@@ -16,7 +16,11 @@ use crate::error::{Error, Result};
 /// Hashes the package in `dir`.
 ///
 /// `meaning` are the facts of the config and the texts (tokenizer, template) that change what a token does.
-pub(super) fn fingerprint(dir: &Path, graph: &DecoderGraph, meaning: &[(&str, &[u8])]) -> Result<String> {
+pub(super) fn fingerprint(
+    dir: &Path,
+    graph: &DecoderGraph,
+    meaning: &[(&str, &[u8])],
+) -> Result<String> {
     let mut hash = Sha256::new();
     for (name, bytes) in meaning {
         field(&mut hash, name, bytes);
@@ -99,7 +103,10 @@ fn hash_external(
     if !maps.contains_key(&place.file) {
         maps.insert(place.file.clone(), super::map(&place.file)?);
     }
-    let (start, end) = (place.offset as usize, (place.offset + place.length) as usize);
+    let (start, end) = (
+        place.offset as usize,
+        (place.offset + place.length) as usize,
+    );
     match maps[&place.file].get(start..end) {
         Some(bytes) => hash.update(bytes),
         None => {

@@ -108,11 +108,7 @@ impl DecoderGraph {
 
         find("input", &inputs, &decoder.inputs.input_ids)?;
         expect_type(&file, inputs[decoder.inputs.input_ids.as_str()], &["int64"])?;
-        let optional = |name: &String| {
-            inputs
-                .contains_key(name.as_str())
-                .then(|| name.clone())
-        };
+        let optional = |name: &String| inputs.contains_key(name.as_str()).then(|| name.clone());
         let attention_mask = optional(&decoder.inputs.attention_mask);
         let position_ids = optional(&decoder.inputs.position_ids);
         for name in [&attention_mask, &position_ids].into_iter().flatten() {
@@ -378,7 +374,12 @@ fn kv(
     }
     // `layers` is at least 1, so the loop has set it.
     let Some(geometry) = geometry else {
-        return Err(Error::package(file, "graph input", "keys and values", "none"));
+        return Err(Error::package(
+            file,
+            "graph input",
+            "keys and values",
+            "none",
+        ));
     };
     for (field, in_config, in_graph) in [
         (
@@ -445,7 +446,7 @@ fn head_dim_of_attention(model: &onnx::Graph) -> Option<usize> {
     };
     let heads = number(attention, "num_heads")?;
     let kv_heads = number(attention, "kv_num_heads")?;
-    let packed = attention.input.get(1).is_none_or(String::is_empty);
+    let mut packed = attention.input.get(1).is_none_or(String::is_empty);
     let mut tensor = attention.input.first()?;
     for _ in 0..HOPS {
         let node = model.node.iter().find(|n| n.output.contains(tensor))?;
@@ -455,6 +456,11 @@ fn head_dim_of_attention(model: &onnx::Graph) -> Option<usize> {
                 let weight = node.input.get(1)?;
                 let weight = model.initializer.iter().find(|t| t.name == *weight)?;
                 weight.dims.last().and_then(|&d| usize::try_from(d).ok())
+            }
+            // One projection for queries, keys and values, taken apart for a norm of each.
+            "Split" => {
+                packed = true;
+                None
             }
             _ => None,
         };

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-pub use graph::{DecoderGraph, KvGeometry, KvLayout};
 pub(crate) use graph::LogitsDtype;
+pub use graph::{DecoderGraph, KvGeometry, KvLayout};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantisedWeights};
 pub use template::{Message, Role};
@@ -65,7 +65,10 @@ impl Package {
             return Err(Error::package(
                 tokenizer_file,
                 "vocabulary",
-                format!("at most {} tokens, as the graph has logits", graph.vocabulary()),
+                format!(
+                    "at most {} tokens, as the graph has logits",
+                    graph.vocabulary()
+                ),
                 text.vocabulary(),
             ));
         }

@@ -85,10 +85,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
             .into_iter()
             .map(|id| (id, package.text.token(id).unwrap_or_default()))
             .collect(),
-        chat_template: package
-            .template
-            .as_ref()
-            .map(|t| file_name(t.file())),
+        chat_template: package.template.as_ref().map(|t| file_name(t.file())),
         prompt_file: package.prompt.is_some(),
         licence: licence(&package.dir),
         fingerprint: package.fingerprint()?,
@@ -136,12 +133,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
         .collect();
     let mut counted: BTreeMap<&str, (String, u64)> = BTreeMap::new();
     for node in &graph.node {
-        let attribute = |name: &str| {
-            node.attribute
-                .iter()
-                .find(|a| a.name == name)
-                .map(|a| a.i)
-        };
+        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
         match node.op_type.as_str() {
             "MatMulNBits" => {
                 if let (Some(weight), Some(k), Some(n)) =
@@ -168,10 +160,9 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
                         continue;
                     }
                     if let Some((name, _)) = onnx::element_type(tensor.data_type) {
-                        counted.entry(tensor.name.as_str()).or_insert((
-                            format!("{name} ({})", node.op_type),
-                            elements(tensor),
-                        ));
+                        counted
+                            .entry(tensor.name.as_str())
+                            .or_insert((format!("{name} ({})", node.op_type), elements(tensor)));
                     }
                 }
             }

@@ -92,8 +92,10 @@ impl ChatTemplate {
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let config_file = dir.join("tokenizer_config.json");
         let config: TokenizerConfig = if config_file.exists() {
-            let text =
-                super::read_text(&config_file, "the package's tokenizer config cannot be read")?;
+            let text = super::read_text(
+                &config_file,
+                "the package's tokenizer config cannot be read",
+            )?;
             serde_json::from_str(&text)
                 .map_err(|e| Error::package(&config_file, "JSON", "a tokenizer config", e))?
         } else {
@@ -128,13 +130,7 @@ impl ChatTemplate {
             None => String::new(),
             Some(Special::Text(text) | Special::Object { content: text }) => text,
         };
-        Self::compile(
-            file,
-            source,
-            text(config.bos_token),
-            text(config.eos_token),
-        )
-        .map(Some)
+        Self::compile(file, source, text(config.bos_token), text(config.eos_token)).map(Some)
     }
 
     fn compile(file: PathBuf, source: String, bos: String, eos: String) -> Result<Self> {
@@ -150,7 +146,8 @@ impl ChatTemplate {
             })?;
         environment.set_syntax(syntax);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| {
             Err::<String, _>(minijinja::Error::new(
                 minijinja::ErrorKind::InvalidOperation,
@@ -258,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_template_that_loops_is_stopped() {
-        let looping = "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}";
+        let looping =
+            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}";
         let error = template(looping).unwrap().render(&hello()).unwrap_err();
         assert!(error.to_string().contains("does it loop?"), "{error}");
     }
@@ -267,7 +265,10 @@ mod tests {
     fn what_the_template_says_is_kept() {
         let source = "{{ raise_exception('roles must alternate') }}";
         let error = template(source).unwrap().render(&hello()).unwrap_err();
-        assert!(error.to_string().contains("roles must alternate"), "{error}");
+        assert!(
+            error.to_string().contains("roles must alternate"),
+            "{error}"
+        );
         let error = template("{% for %}").unwrap_err();
         assert!(error.to_string().contains("chat_template.jinja"), "{error}");
     }

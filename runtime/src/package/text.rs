@@ -79,7 +79,10 @@ impl TextStream {
         let before = codec.decode(&self.ids[self.from..self.given])?;
         let now = codec.decode(&self.ids[self.from..])?;
         let start = self.text.len();
-        if now.len() > before.len() && !now.ends_with('\u{fffd}') && now.is_char_boundary(before.len()) {
+        if now.len() > before.len()
+            && !now.ends_with('\u{fffd}')
+            && now.is_char_boundary(before.len())
+        {
             self.text.push_str(&now[before.len()..]);
             self.from = self.given;
             self.given = self.ids.len();

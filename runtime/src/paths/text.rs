@@ -20,7 +20,12 @@ impl PathText {
     ///
     /// # Errors
     /// [`crate::Error::Tokenizer`] where the token cannot be decoded.
-    pub fn push(&mut self, codec: &TextCodec, token: u32, stops: &[String]) -> Result<(&str, bool)> {
+    pub fn push(
+        &mut self,
+        codec: &TextCodec,
+        token: u32,
+        stops: &[String],
+    ) -> Result<(&str, bool)> {
         self.stream.push(codec, token)?;
         Ok(self.show(stops, false))
     }

@@ -97,7 +97,14 @@ mod tests {
 
     #[test]
     fn the_most_frequent_answer_wins_and_silence_does_not_vote() {
-        let votes = majority(&ballots(&[None, Some("7"), Some("8"), None, Some("8"), None]));
+        let votes = majority(&ballots(&[
+            None,
+            Some("7"),
+            Some("8"),
+            None,
+            Some("8"),
+            None,
+        ]));
         assert_eq!(votes[0].answer, "8");
         assert_eq!(votes[0].paths, [2, 4]);
         assert_eq!(votes.len(), 2);

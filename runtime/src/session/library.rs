@@ -130,7 +130,9 @@ fn version() -> String {
     // SAFETY: `load` has initialised the API; OrtGetApiBase's version string is static.
     unsafe {
         let text = (ort::api().GetBuildInfoString)();
-        std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()
+        std::ffi::CStr::from_ptr(text)
+            .to_string_lossy()
+            .into_owned()
     }
 }
 

@@ -84,11 +84,7 @@ enum Rule {
 pub fn run(args: Args) -> Result<()> {
     let cancel = signal::cancelled_by_ctrl_c()?;
     let question = question(args.question.as_deref())?;
-    let prompt = args
-        .prompt
-        .as_deref()
-        .map(PromptFile::read)
-        .transpose()?;
+    let prompt = args.prompt.as_deref().map(PromptFile::read).transpose()?;
     let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
     let pattern_known = args.answer_pattern.is_some()
         || prompt
@@ -124,7 +120,9 @@ pub fn run(args: Args) -> Result<()> {
         report: !args.json && !args.quiet,
         paths: args.paths,
     };
-    let answer = engine.ask(&Question::Text(question), &options, &mut |event| view.show(&event));
+    let answer = engine.ask(&Question::Text(question), &options, &mut |event| {
+        view.show(&event)
+    });
     if view.stream {
         println!();
     }
@@ -210,7 +208,12 @@ fn print_text(answer: &Answer, streamed: bool) {
     if several && !answer.votes.is_empty() {
         let silent = answer.paths.iter().filter(|p| p.answer.is_none()).count();
         for vote in &answer.votes {
-            eprintln!("{:>4} of {}: {}", vote.paths.len(), answer.paths.len(), vote.answer);
+            eprintln!(
+                "{:>4} of {}: {}",
+                vote.paths.len(),
+                answer.paths.len(),
+                vote.answer
+            );
         }
         if silent > 0 {
             eprintln!("{silent:>4} of {}: no answer", answer.paths.len());

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use curt::engine::{AskOptions, Engine, Question};
 use curt::SamplingDefaults;
+use curt::engine::{AskOptions, Engine, Question};
 use serde::Deserialize;
 
 use crate::locate;
@@ -53,7 +53,10 @@ pub fn run(args: Args) -> Result<()> {
     line("ISA", isa().join(" "));
     locate::load_library()?;
     let library = curt::session::library_info()?;
-    line("ONNX Runtime", format!("{} ({})", library.version, library.file.display()));
+    line(
+        "ONNX Runtime",
+        format!("{} ({})", library.version, library.file.display()),
+    );
     line("compiled-in EPs", library.providers.join(", "));
 
     let dir = locate::package(args.package.as_deref())?;
@@ -85,7 +88,8 @@ fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
         println!("{:<16}none in this package", "transcript");
         return Ok(());
     }
-    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
     let transcript: Transcript = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a transcript", file.display()))?;
     let mut same = 0;
@@ -160,7 +164,10 @@ fn isa() -> Vec<&'static str> {
         let sets = [
             ("neon", std::arch::is_aarch64_feature_detected!("neon")),
             ("fp16", std::arch::is_aarch64_feature_detected!("fp16")),
-            ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+            (
+                "dotprod",
+                std::arch::is_aarch64_feature_detected!("dotprod"),
+            ),
             ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
             ("bf16", std::arch::is_aarch64_feature_detected!("bf16")),
             ("sve", std::arch::is_aarch64_feature_detected!("sve")),

@@ -41,7 +41,11 @@ fn print(report: &LoadReport) {
     for weights in &report.quantisation {
         line(
             "weights",
-            format!("{:.2} M as {}", weights.weights as f64 / 1e6, weights.stored_as),
+            format!(
+                "{:.2} M as {}",
+                weights.weights as f64 / 1e6,
+                weights.stored_as
+            ),
         );
     }
     line("layers", report.layers.to_string());
@@ -54,7 +58,10 @@ fn print(report: &LoadReport) {
     );
     line("KV per token", bytes(report.kv_bytes_per_token));
     line("context", format!("{} tokens", report.context_tokens));
-    line("vocabulary", format!("{} tokens, logits {}", report.vocabulary, report.logits));
+    line(
+        "vocabulary",
+        format!("{} tokens, logits {}", report.vocabulary, report.logits),
+    );
     let eos: Vec<String> = report
         .eos
         .iter()
@@ -63,12 +70,26 @@ fn print(report: &LoadReport) {
     line("end of path", eos.join(", "));
     line(
         "chat template",
-        report.chat_template.clone().unwrap_or_else(|| "none".into()),
+        report
+            .chat_template
+            .clone()
+            .unwrap_or_else(|| "none".into()),
     );
     line(
         "prompt file",
-        if report.prompt_file { "prompt.toml" } else { "none" }.into(),
+        if report.prompt_file {
+            "prompt.toml"
+        } else {
+            "none"
+        }
+        .into(),
     );
-    line("licence", report.licence.clone().unwrap_or_else(|| "not stated".into()));
+    line(
+        "licence",
+        report
+            .licence
+            .clone()
+            .unwrap_or_else(|| "not stated".into()),
+    );
     line("fingerprint", report.fingerprint.clone());
 }

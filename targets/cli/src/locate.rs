@@ -12,7 +12,11 @@ const SHIPPED: &str = "models/packages/reasoner";
 
 /// curt's folder in the user's cache: `CURT_CACHE_DIR`, else `XDG_CACHE_HOME/curt`, else `~/.cache/curt`.
 fn cache_dir() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     variable("CURT_CACHE_DIR")
         .or_else(|| variable("XDG_CACHE_HOME").map(|d| d.join("curt")))
         .or_else(|| variable("HOME").map(|d| d.join(".cache/curt")))

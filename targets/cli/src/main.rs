@@ -38,6 +38,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    // SAFETY: nothing else runs yet. Rust ignores SIGPIPE, so that printing to a reader that has left would panic; with
+    // the system's own handling the process ends there, as other commands do.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
     env_logger::init();
     let cli = Cli::parse();
     let done = match cli.command {

@@ -21,7 +21,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     package: Option<PathBuf>,
     /// Numbers of paths, one measurement each.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,16")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1,8,16"
+    )]
     batch: Vec<usize>,
     /// Tokens of the prompt, drawn from the vocabulary by a fixed rule.
     #[arg(long, value_name = "N", default_value_t = 190)]
@@ -82,7 +87,9 @@ pub fn run(args: Args) -> Result<()> {
     let prompt = match &args.prompt_ids {
         Some(file) => ids(file)?,
         None => (0..args.prompt_tokens as u64)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as u32 % package.text().vocabulary() as u32)
+            .map(|i| {
+                (i.wrapping_mul(2_654_435_761) >> 8) as u32 % package.text().vocabulary() as u32
+            })
             .collect(),
     };
     let expected = args.expect.as_deref().map(ids).transpose()?;
@@ -104,7 +111,13 @@ pub fn run(args: Args) -> Result<()> {
     if !args.json {
         println!(
             "{:>6} {:>12} {:>14} {:>9} {:>12} {:>14} {:>10}",
-            "paths", "prefill ms", "prefill tok/s", "fork ms", "decode ms", "decode tok/s", "wall ms"
+            "paths",
+            "prefill ms",
+            "prefill tok/s",
+            "fork ms",
+            "decode ms",
+            "decode tok/s",
+            "wall ms"
         );
     }
     let mut reference: Option<Vec<u32>> = expected;
@@ -135,13 +148,15 @@ pub fn run(args: Args) -> Result<()> {
             }
             let measurement = Measurement {
                 runtime: "curt",
-                package: dir.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+                package: dir
+                    .file_name()
+                    .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
                 batch,
                 prompt_tokens: prompt.len(),
                 new_tokens: args.new_tokens,
-                threads: args.threads.unwrap_or_else(|| {
-                    std::thread::available_parallelism().map_or(1, usize::from)
-                }),
+                threads: args
+                    .threads
+                    .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
                 load_ms,
                 prefill_ms,
                 fork_ms: times.fork.as_secs_f64() * 1e3,
@@ -185,7 +200,8 @@ fn check(paths: &[ReasoningPath], reference: &mut Option<Vec<u32>>) -> Result<()
 
 fn ids(file: impl AsRef<std::path::Path>) -> Result<Vec<u32>> {
     let file = file.as_ref();
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a JSON list of token ids", file.display()))
 }
@@ -209,4 +225,3 @@ fn print(m: &Measurement, json: bool) -> Result<()> {
     );
     Ok(())
 }
-

@@ -1,0 +1,337 @@
+//! Packages that are incomplete, cut short, or disagree with themselves: refused with the file, the field, what was
+//! expected and what is there.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use curt::{AskOptions, Engine, EngineOptions, Message, Package, Question, Role};
+use serde_json::{Value, json};
+use support::{reasoner, tiny};
+
+/// A copy of a package that a test may break.
+fn copy(from: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    dir
+}
+
+fn edit(dir: &Path, file: &str, change: impl FnOnce(&mut Value)) {
+    let file = dir.join(file);
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    change(&mut json);
+    fs::write(file, json.to_string()).unwrap();
+}
+
+fn refusal(dir: &Path) -> String {
+    match Package::open(dir) {
+        Ok(_) => panic!("{} was opened", dir.display()),
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+fn assert_names(refusal: &str, wanted: &[&str]) {
+    for part in wanted {
+        assert!(refusal.contains(part), "expected {part:?} in {refusal:?}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for file in [
+        "genai_config.json",
+        "model.onnx",
+        "tokenizer.json",
+        "model.onnx.data",
+    ] {
+        let dir = copy(&reasoner());
+        fs::remove_file(dir.path().join(file)).unwrap();
+        assert_names(&refusal(dir.path()), &[file]);
+    }
+    assert_names(
+        &refusal(Path::new("/nonexistent/package")),
+        &["/nonexistent/package", "nothing"],
+    );
+    let file = reasoner().join("model.onnx");
+    assert_names(&refusal(&file), &["a file"]);
+}
+
+#[test]
+fn a_file_cut_short_is_named() {
+    for (file, keep, wanted) in [
+        ("model.onnx", 20_000, "ONNX"),
+        ("model.onnx.data", 4_096, "cut short"),
+        ("tokenizer.json", 500, "JSON"),
+        ("genai_config.json", 300, "JSON"),
+    ] {
+        let dir = copy(&reasoner());
+        let path = dir.path().join(file);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..keep]).unwrap();
+        assert_names(&refusal(dir.path()), &[file, wanted]);
+        fs::write(&path, b"").unwrap();
+        assert_names(&refusal(dir.path()), &[file]);
+    }
+}
+
+#[test]
+fn a_config_that_disagrees_with_the_graph_is_refused_with_both_numbers() {
+    let cases: [(&str, Value, &[&str]); 8] = [
+        (
+            "/model/decoder/num_hidden_layers",
+            json!(7),
+            &["num_hidden_layers", "got 7"],
+        ),
+        (
+            "/model/decoder/num_key_value_heads",
+            json!(9),
+            &["num_key_value_heads", "got 9"],
+        ),
+        (
+            "/model/decoder/head_size",
+            json!(48),
+            &["head_size", "got 48"],
+        ),
+        ("/model/vocab_size", json!(12), &["vocab_size", "got 12"]),
+        (
+            "/model/eos_token_id",
+            json!([99_999]),
+            &["eos_token_id", "99999"],
+        ),
+        (
+            "/model/context_length",
+            json!(0),
+            &["context_length", "got 0"],
+        ),
+        (
+            "/model/decoder/inputs/past_key_names",
+            json!("cache.%d.k"),
+            &["keys named \"cache.%d.k\"", "past_key_values.0.key"],
+        ),
+        (
+            "/model/decoder/outputs/logits",
+            json!("scores"),
+            &["scores", "logits"],
+        ),
+    ];
+    for (field, value, wanted) in cases {
+        let dir = copy(&reasoner());
+        edit(dir.path(), "genai_config.json", |json| {
+            *json.pointer_mut(field).unwrap_or_else(|| panic!("{field}")) = value;
+        });
+        assert_names(&refusal(dir.path()), wanted);
+    }
+}
+
+#[test]
+fn a_pattern_without_a_layer_is_refused() {
+    let dir = copy(&reasoner());
+    edit(dir.path(), "genai_config.json", |json| {
+        json["model"]["decoder"]["inputs"]["past_key_names"] = json!("past.key");
+    });
+    assert_names(&refusal(dir.path()), &["past_key_names", "%d"]);
+}
+
+#[test]
+fn one_buffer_for_a_graph_that_does_not_share_is_refused() {
+    let dir = copy(&tiny("tiny-llama-growing-fp32"));
+    edit(dir.path(), "genai_config.json", |json| {
+        json["search"]["past_present_share_buffer"] = json!(true);
+    });
+    assert_names(
+        &refusal(dir.path()),
+        &["past_present_share_buffer", "garbage"],
+    );
+}
+
+#[test]
+fn a_graph_with_an_input_nobody_knows_is_refused() {
+    // The mask under a name that the config does not have.
+    let dir = copy(&reasoner());
+    edit(dir.path(), "genai_config.json", |json| {
+        json["model"]["decoder"]["inputs"]["attention_mask"] = json!("visibility");
+    });
+    assert_names(&refusal(dir.path()), &["graph input", "\"attention_mask\""]);
+}
+
+#[test]
+fn weights_outside_the_package_are_refused() {
+    let dir = copy(&reasoner());
+    let file = dir.path().join("model.onnx");
+    let mut bytes = fs::read(&file).unwrap();
+    let name = b"model.onnx.data";
+    let escape = b"../../../secret";
+    assert_eq!(name.len(), escape.len());
+    let mut changed = 0;
+    for at in 0..bytes.len() - name.len() {
+        if bytes[at..at + name.len()] == *name {
+            bytes[at..at + name.len()].copy_from_slice(escape);
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    fs::write(file, bytes).unwrap();
+    assert_names(
+        &refusal(dir.path()),
+        &["inside the package", "../../../secret"],
+    );
+}
+
+#[test]
+fn a_chat_template_that_loops_or_does_not_compile_is_refused() {
+    let dir = copy(&reasoner());
+    let file = dir.path().join("chat_template.jinja");
+    fs::write(&file, "{% for m in messages %}").unwrap();
+    assert_names(&refusal(dir.path()), &["chat_template.jinja"]);
+    fs::write(
+        &file,
+        "{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}",
+    )
+    .unwrap();
+    let package = Package::open(dir.path()).unwrap();
+    let error = package
+        .render(&[Message::new(Role::User, "Hi")])
+        .unwrap_err();
+    assert_names(&error.to_string(), &["does it loop?"]);
+}
+
+#[test]
+fn a_prompt_file_with_a_key_nobody_knows_is_refused() {
+    let dir = copy(&reasoner());
+    fs::write(dir.path().join("prompt.toml"), "sistem = 'x'\n").unwrap();
+    assert_names(&refusal(dir.path()), &["prompt.toml", "sistem"]);
+}
+
+#[test]
+fn a_package_that_vanishes_mid_run_gives_an_error_or_an_answer_but_no_crash() {
+    if !support::library_or_skip(
+        "a_package_that_vanishes_mid_run_gives_an_error_or_an_answer_but_no_crash",
+    ) {
+        return;
+    }
+    let dir = copy(&reasoner());
+    let package = Package::open(dir.path()).unwrap();
+    let mut engine = Engine::open(dir.path(), &EngineOptions::default()).unwrap();
+    drop(fs::remove_dir_all(dir.path()));
+    // The graph is loaded: the question is answered. What reads the folder anew says which file has gone.
+    engine
+        .ask(
+            &Question::Tokens(vec![5, 6, 7]),
+            &AskOptions::default(),
+            &mut |_| {},
+        )
+        .unwrap();
+    let error = package.report().unwrap_err();
+    assert_names(&error.to_string(), &[&dir.path().display().to_string()]);
+    assert!(Engine::open(dir.path(), &EngineOptions::default()).is_err());
+}
+
+#[test]
+fn weights_that_are_no_numbers_give_an_error_that_names_path_and_step() {
+    if !support::library_or_skip(
+        "weights_that_are_no_numbers_give_an_error_that_names_path_and_step",
+    ) {
+        return;
+    }
+    // Scales of the quantised weights are f32: every one becomes a NaN.
+    let dir = copy(&reasoner());
+    let file = dir.path().join("model.onnx.data");
+    let length = fs::metadata(&file).unwrap().len() as usize;
+    fs::write(&file, vec![0xff; length]).unwrap();
+    let mut engine = Engine::open(dir.path(), &EngineOptions::default()).unwrap();
+    let error = engine
+        .ask(
+            &Question::Tokens(vec![5, 6, 7]),
+            &AskOptions::default(),
+            &mut |_| {},
+        )
+        .unwrap_err();
+    assert_names(
+        &error.to_string(),
+        &["path 0, step 0", "NaN", "curt doctor"],
+    );
+}
+
+#[test]
+fn the_fingerprint_follows_contents_and_meaning_not_names_of_folders() {
+    let original = Package::open(&reasoner()).unwrap().fingerprint().unwrap();
+    let same = copy(&reasoner());
+    fs::write(same.path().join("README.md"), "another card").unwrap();
+    assert_eq!(
+        Package::open(same.path()).unwrap().fingerprint().unwrap(),
+        original
+    );
+
+    let weights = copy(&reasoner());
+    let file = weights.path().join("model.onnx.data");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_ne!(
+        Package::open(weights.path())
+            .unwrap()
+            .fingerprint()
+            .unwrap(),
+        original
+    );
+
+    let meaning = copy(&reasoner());
+    edit(meaning.path(), "genai_config.json", |json| {
+        json["model"]["eos_token_id"] = json!([0, 1, 2]);
+    });
+    assert_ne!(
+        Package::open(meaning.path())
+            .unwrap()
+            .fingerprint()
+            .unwrap(),
+        original
+    );
+
+    let template = copy(&reasoner());
+    fs::write(
+        template.path().join("chat_template.jinja"),
+        "{{ messages[0].content }}",
+    )
+    .unwrap();
+    assert_ne!(
+        Package::open(template.path())
+            .unwrap()
+            .fingerprint()
+            .unwrap(),
+        original
+    );
+}
+
+#[test]
+fn the_report_says_what_is_really_there() {
+    for (name, stored_as) in [
+        ("tiny-llama-fp32", "f32"),
+        ("tiny-llama-int4", "int4"),
+        ("tiny-llama-int8", "int8"),
+    ] {
+        let report = Package::open(&tiny(name)).unwrap().report().unwrap();
+        assert!(
+            report.quantisation[0].stored_as.starts_with(stored_as),
+            "{name}: {:?}",
+            report.quantisation
+        );
+        assert_eq!(
+            report.kv_bytes_per_token,
+            (2 * report.layers * report.kv_heads * report.head_dim * 4) as u64
+        );
+        assert!(!report.eos.is_empty());
+    }
+}

@@ -1,0 +1,137 @@
+//! What every test that runs a model needs: the library, packages, and a way to say what is not here.
+
+// Each test crate uses a part.
+#![allow(dead_code)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use curt::generate::{Decoder, DecoderOptions};
+use curt::kv::KvPlan;
+use curt::{CancelToken, Package};
+
+/// Tiny random-weight packages, committed with the recipe that makes them.
+pub const TINY: [&str; 10] = [
+    "tiny-llama-fp32",
+    "tiny-llama-growing-fp32",
+    "tiny-llama-int4",
+    "tiny-llama-int8",
+    "tiny-qwen2-fp32",
+    "tiny-qwen2-int4",
+    "tiny-qwen2-int8",
+    "tiny-qwen3-fp32",
+    "tiny-qwen3-int4",
+    "tiny-qwen3-int8",
+];
+
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub fn tiny(name: &str) -> PathBuf {
+    checkout()
+        .join("models/recipes/reference/packages")
+        .join(name)
+}
+
+pub fn reasoner() -> PathBuf {
+    checkout().join("models/packages/reasoner")
+}
+
+/// A package in curt's cache, where its recipe has built it.
+pub fn cached(name: &str) -> Option<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = variable("CURT_CACHE_DIR")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|d| d.join("curt")))
+        .or_else(|| variable("HOME").map(|d| d.join(".cache/curt")))?;
+    Some(cache.join("packages").join(name)).filter(|dir| dir.join("genai_config.json").exists())
+}
+
+/// Whether ONNX Runtime is here; says so once for `test` where it is not.
+pub fn library_or_skip(test: &str) -> bool {
+    match curt::session::load_library(None) {
+        Ok(()) => true,
+        Err(error) => {
+            skip(test, &error.to_string());
+            false
+        }
+    }
+}
+
+/// Notes that `test` did not run: on standard error, and in the list that `cargo xtask test` prints at its end.
+pub fn skip(test: &str, why: &str) {
+    eprintln!("skipped: {test}: {why}");
+    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
+        let mut log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(log)
+            .expect("CURT_SKIP_LOG names a file that can be written");
+        writeln!(log, "{test}\t{why}").expect("the skip log can be written");
+    }
+}
+
+/// A decoder for `rows` rows of `capacity_tokens` positions.
+pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decoder {
+    let graph = package.graph();
+    let plan = KvPlan::new(
+        graph.geometry(),
+        graph.layout(),
+        rows,
+        capacity_tokens,
+        None,
+    )
+    .unwrap();
+    Decoder::open(package, plan, &DecoderOptions::default()).unwrap()
+}
+
+/// A plan for the same package.
+pub fn plan(package: &Package, rows: usize, capacity_tokens: usize) -> KvPlan {
+    let graph = package.graph();
+    KvPlan::new(
+        graph.geometry(),
+        graph.layout(),
+        rows,
+        capacity_tokens,
+        None,
+    )
+    .unwrap()
+}
+
+/// Token ids spread over the vocabulary, by a fixed rule.
+pub fn tokens(package: &Package, count: usize, salt: u64) -> Vec<u32> {
+    let vocabulary = package.text().vocabulary() as u64;
+    (0..count as u64)
+        .map(|i| (((i + 1 + salt * 1009).wrapping_mul(2_654_435_761) >> 7) % vocabulary) as u32)
+        .collect()
+}
+
+pub fn never() -> CancelToken {
+    CancelToken::new()
+}
+
+pub fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
+
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(x, y)| (x - y).abs())
+        .fold(0.0, f32::max)
+}
+
+pub fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (i, &x) in logits.iter().enumerate() {
+        if x > logits[best] {
+            best = i;
+        }
+    }
+    best as u32
+}

@@ -1,0 +1,358 @@
+//! The command as a person and a script meet it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn curt(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curt"));
+    command
+        .args(args)
+        .current_dir(checkout())
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    curt(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Whether ONNX Runtime is here; notes `test` as skipped where it is not.
+fn library_or_skip(test: &str) -> bool {
+    let asked = run(&["ask", "--quiet", "--max-tokens", "1", "x"]);
+    let error = text(&asked.stderr);
+    if !error.contains("no usable ONNX Runtime library") {
+        return true;
+    }
+    eprintln!("skipped: {test}: {error}");
+    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
+        let mut log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(log)
+            .unwrap();
+        writeln!(log, "{test}\t{}", error.trim()).unwrap();
+    }
+    false
+}
+
+/// A failure: status 1, nothing on standard output, one message that names `wanted`, no panic.
+fn assert_refused(output: &Output, wanted: &[&str]) {
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+    assert!(!error.contains("panicked"), "{error}");
+    for part in wanted {
+        assert!(error.contains(part), "expected {part:?} in {error:?}");
+    }
+}
+
+#[test]
+fn the_json_has_everything_that_was_measured() {
+    if !library_or_skip("the_json_has_everything_that_was_measured") {
+        return;
+    }
+    let output = run(&["ask", QUESTION, "--paths", "4", "--json", "--seed", "3"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let paths = json["paths"].as_array().unwrap();
+    assert_eq!(paths.len(), 4);
+    let mut generated = 0;
+    for path in paths {
+        assert!(["eos", "max_tokens"].contains(&path["finish"].as_str().unwrap()));
+        assert!(path["mean_logprob"].as_f64().unwrap() < 0.0);
+        generated += path["tokens"].as_array().unwrap().len() as u64;
+    }
+    assert_eq!(json["tokens"]["generated"], generated);
+    for phase in [
+        "load_ms",
+        "prefill_ms",
+        "fork_ms",
+        "decode_ms",
+        "vote_ms",
+        "first_token_ms",
+        "total_ms",
+    ] {
+        assert!(
+            json["times"][phase].as_f64().unwrap() > 0.0,
+            "{phase}: {}",
+            json["times"]
+        );
+    }
+    assert!(json["peak_resident_bytes"].as_u64().unwrap() > 1 << 20);
+    assert_eq!(json["seed"], 3);
+
+    // One path, no vote: what was not measured is absent.
+    let output = run(&["ask", QUESTION, "--json", "--temperature", "0"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json.get("votes").is_none() && json["times"].get("vote_ms").is_none());
+}
+
+#[test]
+fn a_question_comes_from_the_argument_or_standard_input() {
+    if !library_or_skip("a_question_comes_from_the_argument_or_standard_input") {
+        return;
+    }
+    let args = ["ask", "--quiet", "--temperature", "0"];
+    let from_argument = curt(&args).arg(QUESTION).output().unwrap();
+    assert!(
+        from_argument.status.success(),
+        "{}",
+        text(&from_argument.stderr)
+    );
+    let mut child = curt(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(format!("{QUESTION}\n").as_bytes())
+        .unwrap();
+    let from_stdin = child.wait_with_output().unwrap();
+    assert_eq!(text(&from_argument.stdout), text(&from_stdin.stdout));
+    assert!(from_argument.stderr.is_empty(), "--quiet says nothing else");
+    assert_refused(&curt(&args).output().unwrap(), &["QUESTION", "empty"]);
+}
+
+#[test]
+fn piped_output_is_plain_and_says_what_it_cost_elsewhere() {
+    if !library_or_skip("piped_output_is_plain_and_says_what_it_cost_elsewhere") {
+        return;
+    }
+    let output = run(&["ask", QUESTION, "--paths", "3"]);
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    assert!(!out.contains('\u{1b}') && !error.contains('\u{1b}'));
+    assert!(error.contains("KV cache: 3 rows"), "{error}");
+    assert!(
+        error.contains("prefill") && error.contains("decode") && error.contains("peak"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_its_remedy_and_status_1() {
+    if !library_or_skip("what_cannot_be_done_is_said_with_its_remedy_and_status_1") {
+        return;
+    }
+    assert_refused(&run(&["ask", ""]), &["QUESTION", "empty"]);
+    assert_refused(&run(&["ask", "x", "--paths", "0"]), &["--paths"]);
+    assert_refused(
+        &run(&["ask", "x", "--paths", "3", "--max-kv-bytes", "4096"]),
+        &["--max-kv-bytes"],
+    );
+    assert_refused(
+        &run(&["ask", "x", "--package", "no/such/folder"]),
+        &["no/such/folder"],
+    );
+    assert_refused(
+        &run(&["ask", "x", "--package", "runtime"]),
+        &["genai_config.json"],
+    );
+    assert_refused(&run(&["ask", "x", "--prompt", "no.toml"]), &["no.toml"]);
+    assert_refused(&run(&["ask", "x", "--threads", "0"]), &["--threads"]);
+    let tiny = "models/recipes/reference/packages/tiny-llama-int4";
+    assert_refused(
+        &run(&["ask", "x", "--package", tiny, "--vote", "majority"]),
+        &["--answer-pattern"],
+    );
+    assert_refused(
+        &run(&["ask", &"word ".repeat(5000), "--package", tiny]),
+        &["tokens", "shorten the question"],
+    );
+    let without = curt(&["ask", "x"])
+        .env("ORT_DYLIB_PATH", "/no/such/library.so")
+        .output()
+        .unwrap();
+    assert_refused(
+        &without,
+        &["ORT_DYLIB_PATH", "/no/such/library.so", "cargo xtask setup"],
+    );
+    let wrong = checkout().join("Cargo.toml");
+    let wrong = curt(&["ask", "x"])
+        .env("ORT_DYLIB_PATH", wrong)
+        .output()
+        .unwrap();
+    assert_refused(&wrong, &["Cargo.toml", "cargo xtask setup"]);
+    // Usage errors are clap's, status 2.
+    assert_eq!(run(&["ask", "x", "--paths", "many"]).status.code(), Some(2));
+}
+
+#[test]
+fn nothing_is_written_to_the_home_folder_and_no_telemetry_starts() {
+    if !library_or_skip("nothing_is_written_to_the_home_folder_and_no_telemetry_starts") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let library = curt(&["doctor"]).output().unwrap();
+    let library = text(&library.stdout);
+    let library = library
+        .lines()
+        .find(|l| l.starts_with("ONNX Runtime"))
+        .and_then(|l| Some(l.rsplit_once(" (")?.1.trim_end_matches(')').to_string()))
+        .unwrap();
+    // Nothing but curt itself may keep the telemetry off.
+    let output = curt(&["ask", QUESTION, "--quiet", "--temperature", "0"])
+        .env("HOME", home.path())
+        .env("ORT_DYLIB_PATH", library)
+        .env_remove("XDG_CACHE_HOME")
+        .env_remove("CURT_CACHE_DIR")
+        .env_remove("ORT_DISABLE_TELEMETRY")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let written: Vec<_> = std::fs::read_dir(home.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    assert!(written.is_empty(), "{written:?}");
+}
+
+#[test]
+fn doctor_finds_this_machine_sound() {
+    if !library_or_skip("doctor_finds_this_machine_sound") {
+        return;
+    }
+    let output = run(&["doctor"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    for line in [
+        "ISA",
+        "ONNX Runtime",
+        "compiled-in EPs",
+        "rows",
+        "transcript",
+    ] {
+        assert!(out.lines().any(|l| l.starts_with(line)), "{line} in {out}");
+    }
+}
+
+#[test]
+fn inspect_needs_no_library() {
+    let output = curt(&["inspect", "models/packages/reasoner", "--json"])
+        .env("ORT_DYLIB_PATH", "/no/such/library.so")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["kv_bytes_per_token"].as_u64().unwrap() > 0);
+    assert_eq!(json["fingerprint"].as_str().unwrap().len(), 64);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_at_any_moment_with_status_130() {
+    if !library_or_skip("ctrl_c_ends_it_at_any_moment_with_status_130") {
+        return;
+    }
+    for milliseconds in [30, 100, 200, 400, 700] {
+        // Long enough that it is never done by then.
+        let child = curt(&[
+            "ask",
+            QUESTION,
+            "--paths",
+            "64",
+            "--temperature",
+            "5",
+            "--max-tokens",
+            "700",
+            "--json",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let interrupted = Instant::now();
+        let killed = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        let error = text(&output.stderr);
+        // Before the handler stands, the system's own: no status at all.
+        assert!(
+            matches!(output.status.code(), Some(130) | None),
+            "{:?} {error}",
+            output.status
+        );
+        assert!(output.stdout.is_empty(), "no half-written JSON");
+        assert!(!error.contains("panicked"), "{error}");
+        assert!(interrupted.elapsed() < Duration::from_secs(60), "it hung");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_ends_it_without_a_panic() {
+    if !library_or_skip("a_reader_that_leaves_ends_it_without_a_panic") {
+        return;
+    }
+    let mut child = curt(&["ask", QUESTION, "--paths", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        !text(&output.stderr).contains("panicked"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn the_benchmark_checks_before_it_times() {
+    if !library_or_skip("the_benchmark_checks_before_it_times") {
+        return;
+    }
+    let args = [
+        "bench",
+        "decode",
+        "--batch",
+        "1,4",
+        "--prompt-tokens",
+        "20",
+        "--new-tokens",
+        "8",
+        "--json",
+    ];
+    let output = run(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(
+        lines
+            .iter()
+            .map(|l| l["batch"].as_u64().unwrap())
+            .collect::<Vec<_>>(),
+        [1, 4]
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[0, 0, 0, 0, 0]").unwrap();
+    let file = file.path().to_str().unwrap();
+    let output = curt(&args).args(["--expect", file]).output().unwrap();
+    assert_refused(&output, &["nothing is timed", "token 0"]);
+}
