@@ -43,8 +43,8 @@ def summary(reference: dict[str, Any]) -> str:
     ended = sum(item["finish"] == "eos" for item in items)
     margin = min(item["min_margin"] for item in items)
     return (
-        f"| {reference['package']} | {reference['runtime']} | {len(items)} | {min(lengths)} to {max(lengths)} | {new:,} "
-        f"| {ended} | {margin:g} |"
+        f"| {reference['package']} | {reference['runtime']} | {len(items)} | {min(lengths)} to {max(lengths)} "
+        f"| {new:,} | {ended} | {margin:g} |"
     )
 
 
