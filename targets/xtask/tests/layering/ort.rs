@@ -14,7 +14,7 @@ fn mentions(code: &str) -> Vec<usize> {
     let crates = identifiers(code).filter(|(_, word)| *word == CRATE || *word == "ort_sys");
     let named = crates.filter(|(at, word)| {
         let before = code[..*at].trim_end();
-        // `crate::ort` is a module of ours, `self.ort` a field; `::ort` is the crate.
+        // `crate::ort` is a module of ours, `self.ort` a field.
         let (before, within) = match before.strip_suffix("::") {
             Some(parent) => (
                 parent,
@@ -58,7 +58,7 @@ fn public_violations(file: &str, text: &str) -> Vec<String> {
             {
                 public_signature(after, words.get(index + 1).map(|(_, next)| *next))
             }
-            // `impl From<ort::Error> for Ours` is public wherever it stands.
+            // A conversion from one of its types is public wherever it stands.
             "impl" => Some(after[..after.find(['{', ';']).unwrap_or(after.len())].to_owned())
                 .filter(|s| s.contains(" for ")),
             _ => None,
@@ -93,7 +93,7 @@ fn public_signature(after: &str, keyword: Option<&str>) -> Option<String> {
     Some(after[..end].to_owned())
 }
 
-/// Names that the file imports from the crate: `use ort::{session::Session, Error as OrtError}` gives `Session` and
+/// Names that the file imports from the crate: `{session::Session, Error as OrtError}` gives `Session` and
 /// `OrtError`.
 fn imported_names(code: &str) -> Vec<String> {
     let mut names = Vec::new();
