@@ -56,6 +56,7 @@ def render_card(package: Path) -> str:
         "paths": quantised["paths"],
         "f32_paths": figures["f32"]["paths"],
         "temperature": quantised["temperature"],
+        "min_p": quantised["min_p"],
         "precision": figures["precision"],
         "parameters": f"{training['parameters'] / 1e6:.2f} M",
         "steps": f"{training['steps']:,}",

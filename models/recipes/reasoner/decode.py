@@ -19,6 +19,13 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
+class Sampling:
+    temperature: float  # 0 is greedy
+    min_p: float
+    max_tokens: int
+
+
+@dataclass(frozen=True)
 class Paths:
     tokens: Array  # [rows, steps] int64; PAD_ID after the end token
     log_probs: Array  # [rows, steps] f32, of the token taken, under the whole distribution; 0 after the end
@@ -60,9 +67,10 @@ class Decoder:
         self.session.run_with_iobinding(binding)
         return logits
 
-    def decode(self, prompts: Array, paths: int, temperature: float, max_tokens: int, seed: int) -> Paths:
-        """`paths` rows for each prompt of [prompts, length], one after the other. Temperature 0 is greedy."""
+    def decode(self, prompts: Array, paths: int, sampling: Sampling, seed: int) -> Paths:
+        """`paths` rows for each prompt of [prompts, length], one after the other."""
         count, length = prompts.shape
+        max_tokens = sampling.max_tokens
         rows = count * paths
         prompt_kv = self.buffers(count, length + max_tokens)
         logits = np.repeat(self.step(prompts, prompt_kv, 0)[:, -1], paths, axis=0)
@@ -73,7 +81,7 @@ class Decoder:
         lengths = np.full(rows, max_tokens, np.int64)
         live = np.ones(rows, bool)
         for position in range(max_tokens):
-            chosen, log_prob = choose(logits, temperature, rng)
+            chosen, log_prob = choose(logits, sampling.temperature, sampling.min_p, rng)
             tokens[live, position] = chosen[live]
             log_probs[live, position] = log_prob[live]
             ended = live & (chosen == END_ID)
@@ -91,14 +99,17 @@ class Decoder:
         return kv[1::2]
 
 
-def choose(logits: Array, temperature: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A token for each row and its log-probability at temperature 1."""
+def choose(logits: Array, temperature: float, min_p: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """A token for each row and its log-probability at temperature 1, before min-p."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     if temperature == 0:
-        chosen = log_probs.argmax(axis=-1)
+        chosen = shifted.argmax(axis=-1)
     else:
-        cumulated = np.exp(log_probs / temperature).cumsum(axis=-1, dtype=np.float64)
+        # The likeliest token weighs 1, so min-p is a threshold on the weights as they are.
+        weights = np.exp(shifted / temperature)
+        weights[weights < min_p] = 0
+        cumulated = weights.cumsum(axis=-1, dtype=np.float64)
         drawn = rng.random((len(cumulated), 1)) * cumulated[:, -1:]
         chosen = (cumulated <= drawn).sum(axis=-1)
-    return chosen, np.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
+    taken = np.take_along_axis(shifted, chosen[:, None], axis=-1)[:, 0]
+    return chosen, taken - np.log(np.exp(shifted).sum(axis=-1))

@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from decode import Decoder, Paths
+from decode import Decoder, Paths, Sampling
 from settings import Settings, replacing
 from task import ANSWER_PATTERN, BAD, OK, Question, Rule, held_out_questions
 from tokenizer import read_tokenizer, render
@@ -64,17 +64,18 @@ def encode_prompts(tokenizer: Tokenizer, questions: list[Question]) -> np.ndarra
     return np.array([encoding.ids for encoding in tokenizer.encode_batch(texts)], np.int64)
 
 
-def sample(folder: Path, settings: Settings, questions: list[Question], paths: int, temperature: float) -> Paths:
+def sample(folder: Path, settings: Settings, questions: list[Question], paths: int, greedy: bool = False) -> Paths:
     tokenizer = read_tokenizer(folder)
     decoder = Decoder(folder, settings.train.threads)
     prompts = encode_prompts(tokenizer, questions)
     chunk = max(1, settings.evaluate.rows // paths)
     parts = []
-    name = f"{folder.name} {'greedy' if temperature == 0 else f'{paths} paths'}"
+    wanted = settings.sampling
+    sampling = Sampling(0.0 if greedy else wanted["temperature"], wanted["min_p"], int(wanted["max_tokens"]))
+    name = f"{folder.name} {'greedy' if greedy else f'{paths} paths'}"
     for start in tqdm(range(0, len(prompts), chunk), desc=name, mininterval=1):
         seed = EVALUATION_SEED * 1_000_000 + start
-        limit = int(settings.sampling["max_tokens"])
-        parts.append(decoder.decode(prompts[start : start + chunk], paths, temperature, limit, seed))
+        parts.append(decoder.decode(prompts[start : start + chunk], paths, sampling, seed))
     return Paths(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "log_probs", "lengths")))
 
 
@@ -98,8 +99,8 @@ def evaluate(folder: Path, settings: Settings, width: int, keep: Path | None = N
     count = settings.evaluate.questions
     questions = list(held_out_questions(EVALUATION_SEED, count, settings.task))
     tokenizer = read_tokenizer(folder)
-    greedy = read_paths(tokenizer, sample(folder, settings, questions, 1, 0.0))
-    paths = sample(folder, settings, questions, width, settings.sampling["temperature"])
+    greedy = read_paths(tokenizer, sample(folder, settings, questions, 1, greedy=True))
+    paths = sample(folder, settings, questions, width)
     readings = read_paths(tokenizer, paths)
 
     owners = [question for question in questions for _ in range(width)]
@@ -128,6 +129,7 @@ def evaluate(folder: Path, settings: Settings, width: int, keep: Path | None = N
         "questions": count,
         "paths": width,
         "temperature": settings.sampling["temperature"],
+        "min_p": settings.sampling["min_p"],
         "accuracy": {name: with_interval(values.astype(float)) for name, values in shares.items()},
         "committed_to_right_rule": mean(rule_right),
         "right_given_right_rule": mean(right.reshape(-1)[rule_right]),

@@ -23,10 +23,10 @@ from settings import Settings
 from task import held_out_questions
 from tokenizer import read_tokenizer
 
-PREFIX_LENGTHS = (8, 16, 20, 24, 26, 28, 30, 32)
+PREFIX_LENGTHS = (8, 16, 24, 26, 28, 29, 32)
 LAST_POSITIONS = 8
 TRAIN_SHARE = 0.6  # of the questions; the rest is ranked
-PAIR_BUCKETS = 4096
+PAIR_BUCKETS = 2048
 HIDDEN = 64
 QUESTIONS_PER_ROUND = 32
 KEPT = 4
@@ -34,6 +34,7 @@ KEPT = 4
 
 def probe(folder: Path, settings: Settings, paths_file: Path) -> dict[str, Any]:
     """Within-question AUROC, and what the best `KEPT` paths of a question are worth, by prefix length and signal."""
+    torch.set_num_threads(settings.train.threads)
     saved = np.load(paths_file)
     right = saved["right"][: settings.probe.questions, : settings.probe.paths].astype(np.float32)
     count, width = right.shape

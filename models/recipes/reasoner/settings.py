@@ -35,6 +35,10 @@ class Stage:
     steps: int
     grade_share: float
     opening_share: float
+    near_miss_share: float
+    verdict_share: float
+    verdict_weight: float
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class TrainConfig:
     cosine_steps: int
     anneal_steps: int
     weight_decay: float
-    verdict_weight: float
+    graded_verdict_weight: float
     several_turns_share: float
     system_share: float
     checkpoint_every: int
@@ -58,12 +62,13 @@ class TrainConfig:
     def steps(self) -> int:
         return sum(stage.steps for stage in self.stages)
 
-    def stage_at(self, step: int) -> Stage:
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """The stage that `step` falls into and how many steps of it come before."""
         for stage in self.stages:
             if step < stage.steps:
-                return stage
+                return stage, step
             step -= stage.steps
-        return self.stages[-1]
+        raise IndexError(f"step {step} past the last stage")
 
 
 @dataclass(frozen=True)

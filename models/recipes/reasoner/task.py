@@ -52,8 +52,6 @@ class TaskConfig:
     max_addend: int
     fed: int
     held_out_percent: int
-    near_miss_share: float
-    verdict_share: float
 
     @cached_property
     def rules(self) -> list[Rule]:
@@ -214,9 +212,11 @@ def chain_text(rng: random.Random, question: Question, guess: Rule, write_verdic
     return "\n".join(lines)
 
 
-def draw_chain(rng: random.Random, question: Question, config: TaskConfig) -> str:
-    wrong = near_miss(rng, question, config) if rng.random() < config.near_miss_share else None
-    return chain_text(rng, question, wrong or question.rule, rng.random() < config.verdict_share)
+def draw_chain(
+    rng: random.Random, question: Question, config: TaskConfig, near_miss_share: float, verdict_share: float
+) -> str:
+    wrong = near_miss(rng, question, config) if rng.random() < near_miss_share else None
+    return chain_text(rng, question, wrong or question.rule, rng.random() < verdict_share)
 
 
 def draw_graded_check(rng: random.Random, config: TaskConfig) -> str:

@@ -56,7 +56,7 @@ def vocabulary_corpus(config: TaskConfig) -> list[str]:
     texts = [f" {number}" for number in range(LARGEST_NUMBER + 1)] + list(SYSTEM_TEXTS)
     for _ in range(500):
         question = draw_question(rng, config, "train")
-        texts += [question.text(), draw_chain(rng, question, config)]
+        texts += [question.text(), draw_chain(rng, question, config, 0.3, 0.7)]
     return texts
 
 

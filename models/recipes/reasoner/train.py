@@ -15,7 +15,7 @@ import math
 import random
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from settings import ModelConfig, Settings, Stage, replacing, write_json
-from task import BAD, OK, SYSTEM_TEXTS, draw_chain, draw_graded_check, draw_question
+from task import BAD, OK, SYSTEM_TEXTS, Question, draw_chain, draw_graded_check, draw_question
 from tokenizer import ASSISTANT, END, END_ID, PAD_ID, Message, build_tokenizer, render, write_tokenizer
 
 GRADED_CHECK_TOKENS = 19  # the longest one
@@ -77,7 +77,7 @@ class Batches:
         self.verdicts = {single_token(tokenizer, OK), single_token(tokenizer, BAD)}
 
     def at(self, step: int) -> Batch:
-        stage = self.train.stage_at(step)
+        stage, _ = self.train.stage_at(step)
         rng = random.Random(f"{self.train.seed} {step}")
         if step % 10 < round(10 * stage.opening_share):
             rows = max(4, self.train.batch_tokens // opening_tokens(stage.fed))
@@ -103,21 +103,22 @@ class Batches:
             question = draw_question(rng, self.task, "train", count)
             messages.append(("user", question.text()))
             prompt = self.tokenizer.encode(render(messages, add_generation_prompt=True)).ids
-            chain = self.tokenizer.encode(draw_chain(rng, question, self.task) + END).ids
+            chain = self.tokenizer.encode(self.chain(rng, question, stage) + END).ids
             ids += prompt + chain
-            weights += [0.0] * len(prompt) + self.chain_weights(chain)
+            weights += [0.0] * len(prompt)
+            weights += [stage.verdict_weight if token in self.verdicts else 1.0 for token in chain]
             messages = []
         return ids, weights
 
     def opening_row(self, rng: random.Random, stage: Stage) -> tuple[list[int], list[float]]:
         question = draw_question(rng, self.task, "train", stage.fed)
         prompt = self.tokenizer.encode(render([("user", question.text())], add_generation_prompt=True)).ids
-        opening = draw_chain(rng, question, self.task).partition("\n")[0] + "\n"
+        opening = self.chain(rng, question, stage).partition("\n")[0] + "\n"
         chain = self.tokenizer.encode(opening).ids
         return prompt + chain, [0.0] * len(prompt) + [1.0] * len(chain)
 
-    def chain_weights(self, chain: list[int]) -> list[float]:
-        return [self.train.verdict_weight if token in self.verdicts else 1.0 for token in chain]
+    def chain(self, rng: random.Random, question: Question, stage: Stage) -> str:
+        return draw_chain(rng, question, self.task, stage.near_miss_share, stage.verdict_share)
 
     def graded_row(self, rng: random.Random, checks: int) -> tuple[list[int], list[float]]:
         """Only results and verdicts count: the claims themselves are random."""
@@ -126,7 +127,7 @@ class Batches:
         weights = [0.0] * len(ids)
         for position, token in enumerate(ids):
             if token in self.verdicts:
-                weights[position] = self.train.verdict_weight
+                weights[position] = self.train.graded_verdict_weight
             elif ids[position - 1] == self.equals:
                 weights[position] = 1.0
         return ids, weights
@@ -175,10 +176,18 @@ def build_optimizer(model: LlamaForCausalLM, weight_decay: float) -> torch.optim
 
 
 def learning_rate(step: int, settings: Settings) -> float:
-    """A cosine over a horizon of its own, so that stages can be added without changing the steps before; then to zero."""
+    """The main schedule, or the stage's own: its rate, going to zero.
+
+    The main one is a cosine over a horizon of its own, so that stages can be added without changing the steps before;
+    its last steps go to zero as well.
+    """
     train = settings.train
+    stage, done = train.stage_at(step)
+    if stage.learning_rate is not None:
+        return stage.learning_rate * min(1.0, (done + 1) / train.warmup_steps) * (1 - done / stage.steps)
+    end = sum(stage.steps for stage in train.stages if stage.learning_rate is None)
     warm = min(1.0, (step + 1) / train.warmup_steps)
-    anneal = min(1.0, (train.steps - step) / train.anneal_steps)
+    anneal = min(1.0, (end - step) / train.anneal_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / train.cosine_steps)))
     return warm * anneal * (train.final_learning_rate + (train.learning_rate - train.final_learning_rate) * cosine)
 
@@ -217,7 +226,7 @@ def train(settings: Settings, hf_folder: Path) -> None:
                     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                     seconds = time.monotonic() - begun
                     torch.save(state | {"step": step, "tokens": tokens, "seconds": seconds}, temporary)
-                figures = teacher_forced(model, batches, settings.train.stage_at(step - 1))
+                figures = teacher_forced(model, batches, settings.train.stage_at(step - 1)[0])
                 shown = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 bar.write(f"step {step}, {tokens / 1e6:.2f} M tokens, loss {loss.item():.4f}: {shown}")
     write_json(
@@ -238,11 +247,10 @@ def teacher_forced(model: LlamaForCausalLM, batches: Batches, stage: Stage, rows
     """Shares of tokens predicted right on held-out chains that follow the right rule: a look while training."""
     rng = random.Random("teacher forced")
     tokenizer, task = batches.tokenizer, batches.task
-    truthful = replace(task, near_miss_share=0.0, verdict_share=1.0)
     built = []
     for _ in range(rows):
         question = draw_question(rng, task, "held-out", stage.fed)
-        text = render([("user", question.text()), ("assistant", draw_chain(rng, question, truthful))])
+        text = render([("user", question.text()), ("assistant", draw_chain(rng, question, task, 0.0, 1.0))])
         ids = tokenizer.encode(text).ids
         built.append((ids, [0.0] * len(ids)))
     built += [batches.graded_row(rng, 8) for _ in range(rows)]

@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+from decode import choose
 from evaluate import read_path, same_function, vote
 from probe import kept_accuracy, within_question_auroc
 from settings import load_settings
@@ -50,3 +51,13 @@ def test_auroc_counts_ties_half_and_skips_settled_questions() -> None:
     right = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     assert within_question_auroc(score, right) == 0.75
     assert kept_accuracy(np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]), np.array([[1.0, 0.0, 0.0, 0.0, 0.0]])) == 0.0
+
+
+def test_sampling_follows_the_distribution_above_min_p() -> None:
+    logits = np.log(np.tile([[0.5, 0.3, 0.19, 0.01]], (20_000, 1))).astype(np.float32)
+    rng = np.random.default_rng(9)
+    chosen, log_probs = choose(logits, 1.0, 0.1, rng)
+    shares = np.bincount(chosen, minlength=4) / len(chosen)
+    assert np.allclose(shares, np.array([0.5, 0.3, 0.19, 0]) / 0.99, atol=0.015)
+    assert np.allclose(np.exp(log_probs), np.array([0.5, 0.3, 0.19, 0.01])[chosen], atol=1e-5)
+    assert choose(logits, 0.0, 0.0, rng)[0].max() == 0

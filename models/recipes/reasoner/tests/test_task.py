@@ -38,7 +38,7 @@ def test_question_reads_as_documented() -> None:
 def test_every_equation_of_every_chain_holds() -> None:
     rng = random.Random(1)
     for _ in range(300):
-        chain = draw_chain(rng, draw_question(rng, CONFIG, "train"), CONFIG)
+        chain = draw_chain(rng, draw_question(rng, CONFIG, "train"), CONFIG, 0.3, 0.7)
         for left, op, right, result in equations(chain):
             assert {"*": left * right, "+": left + right, "-": left - right}[op] == result
         assert all(int(n) <= LARGEST_NUMBER for n in re.findall(r"\d+", chain))
@@ -91,6 +91,6 @@ def test_questions_are_seeded() -> None:
 
 
 def test_asking_for_more_groups_than_there_are_is_an_error() -> None:
-    small = type(CONFIG)(2, 1, 1, 15, 0.0, 0.0)
+    small = type(CONFIG)(2, 1, 1, 15)
     with pytest.raises(ValueError, match="fewer than"):
         list(held_out_questions(1, 200, small))

@@ -24,7 +24,7 @@ def test_every_word_of_the_task_is_a_single_token() -> None:
     rng = random.Random(5)
     for _ in range(100):
         question = draw_question(rng, CONFIG, "train")
-        for text in (question.text(), draw_chain(rng, question, CONFIG)):
+        for text in (question.text(), draw_chain(rng, question, CONFIG, 0.3, 0.7)):
             pieces = TOKENIZER.pre_tokenizer.pre_tokenize_str(text)
             assert TOKENIZER.encode(text).tokens == [piece for piece, _ in pieces]
 
@@ -37,7 +37,7 @@ def test_any_text_survives(text: str) -> None:
 def test_prompt_and_chain_tokenize_alike_together_and_apart() -> None:
     rng = random.Random(6)
     question = draw_question(rng, CONFIG, "train")
-    chain = draw_chain(rng, question, CONFIG)
+    chain = draw_chain(rng, question, CONFIG, 0.3, 0.7)
     prompt = render([("user", question.text())], add_generation_prompt=True)
     whole = render([("user", question.text()), ("assistant", chain)])
     assert TOKENIZER.encode(prompt).ids + TOKENIZER.encode(chain + END).ids == TOKENIZER.encode(whole).ids
