@@ -4,7 +4,6 @@ mod decoder;
 mod invariance;
 mod random;
 mod sample;
-mod softmax;
 
 pub use decoder::{Decoder, DecoderOptions};
 pub use invariance::{RowInvariance, probe_row_invariance};

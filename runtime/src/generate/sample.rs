@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use curt_kernels::{Softmax, exp_of_non_positive};
+
 use super::PathRandom;
-use super::softmax::{exp_of_non_positive, exp_sum, max_and_faults};
 use crate::error::{Error, Result};
 
 /// How tokens are drawn. Filters apply in this order, as in Hugging Face transformers: repetition penalty, temperature,
@@ -92,6 +93,7 @@ pub struct Sampled {
 #[derive(Debug)]
 pub struct Sampler {
     sampling: Sampling,
+    softmax: Softmax,
     /// Logits after the penalty, `[vocabulary]`; used only where there is one.
     penalised: Vec<f32>,
     /// Kept tokens, most probable first.
@@ -120,6 +122,7 @@ impl Sampler {
         sampling.check()?;
         Ok(Self {
             sampling,
+            softmax: Softmax::best(),
             penalised: match sampling.repetition_penalty {
                 1.0 => Vec::new(),
                 _ => vec![0.0; vocabulary],
@@ -141,7 +144,7 @@ impl Sampler {
         random: &mut PathRandom,
         (path, step): (usize, usize),
     ) -> Result<Sampled> {
-        let (max, faults) = max_and_faults(logits);
+        let (max, faults) = self.softmax.max_and_faults(logits);
         if faults > 0 || max == f32::NEG_INFINITY {
             return Err(Error::NonFiniteLogits {
                 path,
@@ -150,7 +153,7 @@ impl Sampler {
                 vocabulary: logits.len(),
             });
         }
-        let log_sum = exp_sum(logits, max, 1.0).ln();
+        let log_sum = self.softmax.exp_sum(logits, max, 1.0).ln();
         let token = if self.sampling.repetition_penalty == 1.0 {
             self.pick(logits, max, random, path, step)
         } else {
@@ -161,7 +164,7 @@ impl Sampler {
                 self.sampling.repetition_penalty,
                 &mut penalised,
             );
-            let (max, _) = max_and_faults(&penalised);
+            let (max, _) = self.softmax.max_and_faults(&penalised);
             let token = self.pick(&penalised, max, random, path, step);
             self.penalised = penalised;
             token
@@ -197,7 +200,7 @@ impl Sampler {
         let scale = 1.0 / temperature;
         let uniform = random.uniform(path, step);
         if top_k == 0 && top_p >= 1.0 && min_p == 0.0 {
-            return draw_from_all(logits, max, scale, uniform);
+            return self.draw_from_all(logits, max, scale, uniform);
         }
         self.kept.clear();
         match top_k {
@@ -214,9 +217,36 @@ impl Sampler {
         draw_from_kept(&self.kept, uniform)
     }
 
+    /// Inverse of the distribution over all tokens, in the order of their ids.
+    fn draw_from_all(&self, logits: &[f32], max: f32, scale: f32, uniform: f64) -> u32 {
+        const BLOCK: usize = 1024;
+        let target = uniform * self.softmax.exp_sum(logits, max, scale);
+        let mut sum = 0.0;
+        let mut last = 0;
+        for (b, block) in logits.chunks(BLOCK).enumerate() {
+            let block_sum = self.softmax.exp_sum(block, max, scale);
+            if sum + block_sum <= target {
+                sum += block_sum;
+                continue;
+            }
+            for (i, &logit) in block.iter().enumerate() {
+                let weight = f64::from(exp_of_non_positive((logit - max) * scale));
+                if weight > 0.0 {
+                    last = b * BLOCK + i;
+                    sum += weight;
+                    if sum > target {
+                        return last as u32;
+                    }
+                }
+            }
+        }
+        // Rounding left the target just above the sum: the last token that has any weight.
+        last as u32
+    }
+
     /// Keeps the most probable tokens that together reach `top_p` of all weight.
     fn keep_nucleus(&mut self, logits: &[f32], max: f32, scale: f32, top_p: f32) {
-        let wanted = f64::from(top_p) * exp_sum(logits, max, scale);
+        let wanted = f64::from(top_p) * self.softmax.exp_sum(logits, max, scale);
         // A nucleus is small as a rule: look for it among few tokens, then among more.
         let mut among = 64.min(logits.len());
         loop {
@@ -313,33 +343,6 @@ fn penalise<'a>(
             };
         }
     }
-}
-
-/// Inverse of the distribution over all tokens, in the order of their ids.
-fn draw_from_all(logits: &[f32], max: f32, scale: f32, uniform: f64) -> u32 {
-    const BLOCK: usize = 1024;
-    let target = uniform * exp_sum(logits, max, scale);
-    let mut sum = 0.0;
-    let mut last = 0;
-    for (b, block) in logits.chunks(BLOCK).enumerate() {
-        let block_sum = exp_sum(block, max, scale);
-        if sum + block_sum <= target {
-            sum += block_sum;
-            continue;
-        }
-        for (i, &logit) in block.iter().enumerate() {
-            let weight = f64::from(exp_of_non_positive((logit - max) * scale));
-            if weight > 0.0 {
-                last = b * BLOCK + i;
-                sum += weight;
-                if sum > target {
-                    return last as u32;
-                }
-            }
-        }
-    }
-    // Rounding left the target just above the sum: the last token that has any weight.
-    last as u32
 }
 
 fn draw_from_kept(kept: &[Candidate], uniform: f64) -> u32 {

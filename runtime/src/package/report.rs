@@ -177,7 +177,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
         .into_iter()
         .map(|(stored_as, weights)| QuantisedWeights { stored_as, weights })
         .collect();
-    list.sort_by(|a, b| b.weights.cmp(&a.weights));
+    list.sort_by_key(|w| std::cmp::Reverse(w.weights));
     list
 }
 

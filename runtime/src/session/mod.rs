@@ -49,15 +49,14 @@ impl Session {
         };
         // Memory patterns are planned for each set of input shapes, and the mask's shape changes at every step: with
         // them, each step would plan anew and keep the plan.
-        let mut builder = ort::session::Session::builder(environment)
-            .map_err(|e| failed(e.to_string()))?
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .and_then(|b| b.with_intra_threads(threads))
-            .and_then(|b| b.with_memory_pattern(false))
-            .map_err(|e| failed(e.to_string()))?;
-        let inner = builder
-            .commit_from_file(file)
-            .map_err(|e| failed(e.to_string()))?;
+        let inner = (|| -> ort::Result<_> {
+            ort::session::Session::builder(environment)?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(threads)?
+                .with_memory_pattern(false)?
+                .commit_from_file(file)
+        })()
+        .map_err(|e| failed(e.to_string()))?;
         let run_options = RunOptions::new().map_err(|e| failed(e.to_string()))?;
         Ok(Self {
             inner,

@@ -18,7 +18,12 @@ fn cache_dir() -> Option<PathBuf> {
             .map(PathBuf::from)
     };
     variable("CURT_CACHE_DIR")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|d| d.join("curt")))
+        // The XDG specification: a relative path is to be ignored.
+        .or_else(|| {
+            variable("XDG_CACHE_HOME")
+                .filter(|d| d.is_absolute())
+                .map(|d| d.join("curt"))
+        })
         .or_else(|| variable("HOME").map(|d| d.join(".cache/curt")))
 }
 
