@@ -75,7 +75,7 @@ def main() -> int:
                 if arguments.check:
                     problems += check(group, package, weights, items[:: arguments.every])
                 else:
-                    write(DATA / f"{package.name}.json", make(group, package, weights, items))
+                    write(DATA / f"{package.name}.json", make(group, package, weights, items, both=True))
     if not arguments.check:
         write_text(DATA / "README.md", report.render(DATA))
     for problem in problems:
@@ -140,11 +140,11 @@ def reasoner_jobs(scratch: Path, problems: list[str], check_only: bool) -> Itera
 JOBS = {"tiny": tiny_jobs, "smollm2": smollm2_jobs, "reasoner": reasoner_jobs}
 
 
-def make(group: str, package: Path, weights: Path | None, items: list[Prompt]) -> dict[str, Any]:
-    """The reference of an f32 package is transformers, with onnxruntime-genai beside it; else onnxruntime-genai."""
+def make(group: str, package: Path, weights: Path | None, items: list[Prompt], both: bool) -> dict[str, Any]:
+    """The reference of an f32 package is transformers, with `both` compared to onnxruntime-genai; else the latter."""
     threads = THREADS[group]
     runtime: Runtime = Genai(package, threads) if weights is None else Transformers(weights, threads)
-    other = None if weights is None else Genai(package, threads)
+    other = Genai(package, threads) if both and weights is not None else None
     rows = []
     for prompt in tqdm(items, desc=f"{package.name} ({runtime.name})", disable=not sys.stderr.isatty()):
         greedy = runtime.greedy(prompt.ids, NEW_TOKENS[group])
@@ -212,7 +212,7 @@ def check(group: str, package: Path, weights: Path | None, items: list[Prompt]) 
     if not file.exists():
         return [f"{file.name}: not committed; run {Path(__file__).name} --only {group}"]
     committed = json.loads(file.read_text())
-    made = make(group, package, weights, items)
+    made = make(group, package, weights, items, both=False)
     precision = committed["precision"]
     same_cpu = committed["cpu"] == made["cpu"]
     tolerance = (LOGIT_TOLERANCE if same_cpu else LOGIT_TOLERANCE_OTHER_CPU)[precision]
