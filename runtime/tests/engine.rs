@@ -8,16 +8,12 @@ use std::time::Duration;
 use curt::answer::Answer;
 use curt::paths::FinishReason;
 use curt::{
-    AskOptions, CancelToken, Engine, EngineOptions, Error, Event, Message, PromptFile, Question,
-    Role, SamplingDefaults, VoteRule,
+    AskOptions, CancelToken, Engine, Error, Event, Message, PromptFile, Question, Role,
+    SamplingDefaults, VoteRule,
 };
 use support::{reasoner, tiny};
 
 const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
-
-fn engine(dir: std::path::PathBuf) -> Engine {
-    Engine::open(dir, &EngineOptions::default()).unwrap()
-}
 
 fn sampling(temperature: f32, max_tokens: usize) -> SamplingDefaults {
     SamplingDefaults {
@@ -44,7 +40,7 @@ fn sixteen_paths_vote_and_the_same_seed_gives_the_same_paths() {
     if !support::library_or_skip("sixteen_paths_vote_and_the_same_seed_gives_the_same_paths") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let options = AskOptions {
         paths: 16,
         vote: Some(VoteRule::Majority),
@@ -88,7 +84,7 @@ fn a_path_is_the_same_however_many_are_beside_it() {
     if !support::library_or_skip("a_path_is_the_same_however_many_are_beside_it") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     if !engine.probe_row_invariance().unwrap().invariant {
         support::skip(
             "a_path_is_the_same_however_many_are_beside_it",
@@ -121,8 +117,8 @@ fn a_question_that_begins_alike_is_answered_from_the_cache_as_from_cold() {
         tiny("tiny-llama-fp32"),
         tiny("tiny-llama-growing-fp32"),
     ] {
-        let mut warm = engine(dir.clone());
-        let mut cold = engine(dir.clone());
+        let mut warm = support::engine(dir.clone());
+        let mut cold = support::engine(dir.clone());
         let beginning = support::tokens(warm.package(), 30, 1);
         for (salt, paths) in [(2, 1), (3, 4), (4, 1), (5, 2)] {
             let mut prompt = beginning.clone();
@@ -160,7 +156,7 @@ fn a_second_turn_finds_the_first_in_the_cache() {
     if !support::library_or_skip("a_second_turn_finds_the_first_in_the_cache") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let mut conversation = vec![Message::new(Role::User, QUESTION)];
     let options = AskOptions {
         sampling: sampling(0.0, 300),
@@ -186,7 +182,7 @@ fn a_second_turn_finds_the_first_in_the_cache() {
         second.tokens,
         first.tokens
     );
-    let mut cold = self::engine(reasoner());
+    let mut cold = support::engine(reasoner());
     let from_cold = ask(&mut cold, &Question::Messages(conversation), &options);
     assert_eq!(all_tokens(&second), all_tokens(&from_cold));
 }
@@ -196,7 +192,7 @@ fn cancelling_takes_effect_within_a_token() {
     if !support::library_or_skip("cancelling_takes_effect_within_a_token") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let cancel = CancelToken::new();
     let other = cancel.clone();
     let (ask_for_it, asked) = mpsc::channel();
@@ -241,7 +237,7 @@ fn a_long_prefill_is_stopped_inside_onnx_runtime() {
     if !support::library_or_skip("a_long_prefill_is_stopped_inside_onnx_runtime") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let room = engine.package().context_tokens() - 1;
     let prompt = Question::Tokens(support::tokens(engine.package(), room, 1));
     let cancel = CancelToken::new();
@@ -290,7 +286,7 @@ fn a_stop_text_ends_a_path_and_is_not_part_of_it() {
     if !support::library_or_skip("a_stop_text_ends_a_path_and_is_not_part_of_it") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let options = AskOptions {
         sampling: sampling(0.0, 200),
         ..AskOptions::default()
@@ -322,7 +318,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
     if !support::library_or_skip("what_cannot_be_answered_is_refused_with_its_remedy") {
         return;
     }
-    let mut engine = engine(reasoner());
+    let mut engine = support::engine(reasoner());
     let fine = AskOptions::default;
     let cases: Vec<(&str, Question, AskOptions)> = vec![
         ("an empty question", " \n".into(), fine()),
@@ -424,7 +420,7 @@ fn the_context_ends_a_path_that_would_go_on() {
     if !support::library_or_skip("the_context_ends_a_path_that_would_go_on") {
         return;
     }
-    let mut engine = engine(tiny("tiny-llama-fp32"));
+    let mut engine = support::engine(tiny("tiny-llama-fp32"));
     let context = engine.package().context_tokens();
     let prompt = support::tokens(engine.package(), context - 3, 1);
     let options = AskOptions {

@@ -223,7 +223,7 @@ fn a_package_that_vanishes_mid_run_gives_an_error_or_an_answer_but_no_crash() {
     }
     let dir = copy(&reasoner());
     let package = Package::open(dir.path()).unwrap();
-    let mut engine = Engine::open(dir.path(), &EngineOptions::default()).unwrap();
+    let mut engine = support::engine(dir.path());
     drop(fs::remove_dir_all(dir.path()));
     // The graph is loaded: the question is answered. What reads the folder anew says which file has gone.
     engine
@@ -250,7 +250,7 @@ fn weights_that_are_no_numbers_give_an_error_that_names_path_and_step() {
     let file = dir.path().join("model.onnx.data");
     let length = fs::metadata(&file).unwrap().len() as usize;
     fs::write(&file, vec![0xff; length]).unwrap();
-    let mut engine = Engine::open(dir.path(), &EngineOptions::default()).unwrap();
+    let mut engine = support::engine(dir.path());
     let error = engine
         .ask(
             &Question::Tokens(vec![5, 6, 7]),

@@ -4,14 +4,12 @@
 
 mod support;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use curt::Package;
-use curt::generate::{Decoder, Sampling};
-use curt::paths::{Launch, launch};
+use curt::generate::Decoder;
 use serde::Deserialize;
-use support::{decoder, never};
+use support::{argmax, decoder, never};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -60,29 +58,49 @@ fn the_shipped_package_repeats_its_reference() {
         return;
     }
     check("reasoner", support::reasoner());
-    match support::cached("reasoner-fp32") {
-        Some(dir) => check("reasoner-fp32", dir),
-        None => support::skip(
-            "the_shipped_package_repeats_its_reference (f32, against transformers)",
-            "the package is not built: python models/recipes/reference/make.py",
-        ),
-    }
 }
 
 #[test]
-fn smollm2_repeats_its_references() {
-    if !support::library_or_skip("smollm2_repeats_its_references") {
+fn smollm2_int4_repeats_its_reference() {
+    check_cached(
+        "smollm2-135m-instruct-int4",
+        "models/recipes/smollm2/make.py",
+    );
+}
+
+#[test]
+fn smollm2_int8_repeats_its_reference() {
+    check_cached(
+        "smollm2-135m-instruct-int8",
+        "models/recipes/smollm2/make.py",
+    );
+}
+
+#[test]
+fn smollm2_f32_repeats_transformers() {
+    check_cached(
+        "smollm2-135m-instruct-fp32",
+        "models/recipes/smollm2/make.py --precision fp32",
+    );
+}
+
+#[test]
+fn the_shipped_package_in_f32_repeats_transformers() {
+    check_cached(
+        "reasoner-fp32",
+        "models/recipes/reference/make.py --only reasoner",
+    );
+}
+
+/// Checks a package that a recipe builds into curt's cache.
+fn check_cached(name: &str, recipe: &str) {
+    let test = format!("{name} repeats its reference");
+    if !support::library_or_skip(&test) {
         return;
     }
-    for precision in ["int4", "int8", "fp32"] {
-        let name = format!("smollm2-135m-instruct-{precision}");
-        match support::cached(&name) {
-            Some(dir) => check(&name, dir),
-            None => support::skip(
-                &format!("smollm2_repeats_its_references ({precision})"),
-                "the package is not built: python models/recipes/smollm2/make.py",
-            ),
-        }
+    match support::cached(name) {
+        Some(dir) => check(name, dir),
+        None => support::skip(&test, &format!("the package is not built: python {recipe}")),
     }
 }
 
@@ -130,61 +148,40 @@ fn check(name: &str, dir: PathBuf) {
     );
 }
 
-/// Greedy ids, then the logits at the stored steps with the reference's own tokens fed.
+/// Decodes greedily: each step's most probable token is the reference's, and its logits where those are stored.
 fn repeat(
     decoder: &mut Decoder,
     package: &Package,
     item: &Item,
     tolerance: f32,
 ) -> Result<(), String> {
-    let cancel = never();
-    let eos_ids = package.eos_ids();
     decoder.rewind(0).unwrap();
-    decoder.prefill(&item.prompt, &cancel).unwrap();
-    let launched = Launch {
-        paths: 1,
-        prompt: &item.prompt,
-        sampling: Sampling::default(),
-        seed: 0,
-        max_tokens: item.greedy.len(),
-        eos_ids: &eos_ids,
-        cancel: &cancel,
-    };
-    let (paths, _, _) = launch(decoder, &launched, &mut |_, _| {
-        Ok(ControlFlow::Continue(()))
-    })
-    .unwrap();
-    let got = &paths[0].tokens;
-    if *got != item.greedy {
-        let at = got
-            .iter()
-            .zip(&item.greedy)
-            .take_while(|(a, b)| a == b)
-            .count();
-        return Err(format!(
-            "token {at}: expected {:?}, got {:?}; the reference's margin there is {:?}",
-            item.greedy.get(at),
-            got.get(at),
-            item.margins.get(at)
-        ));
-    }
-    decoder.rewind(0).unwrap();
-    decoder.prefill(&item.prompt, &cancel).unwrap();
-    let mut fed = 0;
-    for stored in &item.logits {
-        while fed < stored.step {
-            decoder.step(&[item.greedy[fed]], &cancel).unwrap();
-            fed += 1;
-        }
+    decoder.prefill(&item.prompt, &never()).unwrap();
+    for (step, &expected) in item.greedy.iter().enumerate() {
         let logits = decoder.logits(0);
-        for &(token, expected) in &stored.top {
-            let difference = (logits[token as usize] - expected).abs();
+        let got = argmax(logits);
+        if got != expected {
+            return Err(format!(
+                "token {step}: expected {expected}, got {got}; the reference's margin there is {:?}",
+                item.margins.get(step)
+            ));
+        }
+        let stored = item.logits.iter().filter(|s| s.step == step);
+        for &(token, expected) in stored.flat_map(|s| &s.top) {
+            let got = logits[token as usize];
+            let difference = (got - expected).abs();
             if difference.is_nan() || difference > tolerance {
                 return Err(format!(
-                    "step {}, logit of {token}: expected {expected}, got {} (tolerance {tolerance})",
-                    stored.step, logits[token as usize]
+                    "step {step}, logit of {token}: expected {expected}, got {got} (tolerance {tolerance})"
                 ));
             }
+        }
+        if package.eos_ids().contains(&expected) {
+            assert_eq!(step + 1, item.greedy.len(), "the reference ends with EOS");
+            break;
+        }
+        if step + 1 < item.greedy.len() {
+            decoder.step(&[expected], &never()).unwrap();
         }
     }
     Ok(())

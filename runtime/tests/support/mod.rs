@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use curt::generate::{Decoder, DecoderOptions};
 use curt::kv::KvPlan;
-use curt::{CancelToken, Package};
+use curt::session::SessionOptions;
+use curt::{CancelToken, Engine, EngineOptions, Package};
 
 /// Tiny random-weight packages, committed with the recipe that makes them.
 pub const TINY: [&str; 10] = [
@@ -75,7 +76,8 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
-/// A decoder for `rows` rows of `capacity_tokens` positions.
+/// A decoder for `rows` rows of `capacity_tokens` positions. One thread: tests run beside each other, and ONNX Runtime's
+/// threads spin while they wait.
 pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decoder {
     let graph = package.graph();
     let plan = KvPlan::new(
@@ -86,7 +88,15 @@ pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decode
         None,
     )
     .unwrap();
-    Decoder::open(package, plan, &DecoderOptions::default()).unwrap()
+    let options = DecoderOptions {
+        session: SessionOptions { threads: Some(1) },
+    };
+    Decoder::open(package, plan, &options).unwrap()
+}
+
+/// An engine of one thread, as [`decoder`].
+pub fn engine(dir: impl AsRef<Path>) -> Engine {
+    Engine::open(dir, &EngineOptions { threads: Some(1) }).unwrap()
 }
 
 /// A plan for the same package.
