@@ -19,6 +19,7 @@ static LOADED: OnceLock<std::result::Result<Loaded, String>> = OnceLock::new();
 struct Loaded {
     environment: Environment,
     file: PathBuf,
+    version: String,
 }
 
 /// The library that this process uses.
@@ -57,7 +58,7 @@ pub fn library_info() -> Result<LibraryInfo> {
     let loaded = loaded()?;
     Ok(LibraryInfo {
         file: loaded.file.clone(),
-        version: version(),
+        version: loaded.version.clone(),
         providers: providers(),
     })
 }
@@ -93,8 +94,13 @@ fn load(file: Option<&Path>) -> std::result::Result<Loaded, String> {
         .map_err(|e| format!("{}: {e}", file.display()))?;
     // Its warnings speak to those who build graphs; errors come back as values.
     environment.set_log_level(LogLevel::Error);
-    log::debug!("ONNX Runtime {} from {}", version(), file.display());
-    Ok(Loaded { environment, file })
+    let version = version_of(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    log::debug!("ONNX Runtime {version} from {}", file.display());
+    Ok(Loaded {
+        environment,
+        file,
+        version,
+    })
 }
 
 fn find() -> std::result::Result<PathBuf, String> {
@@ -126,13 +132,20 @@ fn find() -> std::result::Result<PathBuf, String> {
     }
 }
 
-fn version() -> String {
-    // SAFETY: `load` has initialised the API; OrtGetApiBase's version string is static.
+/// The version that the library in `file` says it is. `ort` keeps it to itself, so the loaded library is asked again.
+fn version_of(file: &Path) -> std::result::Result<String, libloading::Error> {
+    // SAFETY: the file has been loaded just now, so this only counts another reference and runs no initialiser; the
+    // symbol has had this signature since ONNX Runtime 1.0, and the string it leads to is static.
     unsafe {
-        let text = (ort::api().GetBuildInfoString)();
-        std::ffi::CStr::from_ptr(text)
+        let library = libloading::Library::new(file)?;
+        let base: libloading::Symbol<
+            '_,
+            unsafe extern "system" fn() -> *const ort::sys::OrtApiBase,
+        > = library.get(b"OrtGetApiBase\0")?;
+        let text = ((*base()).GetVersionString)();
+        Ok(std::ffi::CStr::from_ptr(text)
             .to_string_lossy()
-            .into_owned()
+            .into_owned())
     }
 }
 
