@@ -8,7 +8,7 @@ use crate::paths::{FinishReason, PathId, Vote};
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
-    /// What the vote chose; without a vote, what the answer pattern finds in the only path, if there is a pattern.
+    /// What the vote chose; of a single path, what the answer pattern finds in it. Several paths without a vote have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
     /// The whole text of the path that speaks for the answer: the lowest-numbered that gave it.

@@ -68,7 +68,9 @@ pub struct AskOptions {
     pub stop: Vec<String>,
     /// Most bytes of KV cache. `None`: what the system says is available.
     pub max_kv_bytes: Option<u64>,
-    /// Start from what the last question left in the cache, where the prompts begin alike.
+    /// Start from what the last question left in the cache, where the prompts begin alike. A prompt that is run in two
+    /// parts can round differently: the f32 packages here answer the same, one with int8 activations can fall the other
+    /// way at a near-tie. Without it, a question does not depend on the one before.
     pub reuse: bool,
     /// Cancels this question.
     pub cancel: CancelToken,
@@ -206,19 +208,23 @@ impl Engine {
             })?;
         let max_tokens = settings.max_tokens.min(room);
         let graph = self.package.graph();
+        // What the present cache holds can be given up for the new one.
+        let held = self.decoder.kv().plan().bytes;
+        let available = || metrics::available_bytes().map(|bytes| bytes.saturating_add(held));
         let plan = KvPlan::new(
             graph.geometry(),
             graph.layout(),
             options.paths,
             prompt.len() + max_tokens,
-            options.max_kv_bytes.or_else(metrics::available_bytes),
+            options.max_kv_bytes.or_else(available),
         )?;
         on_event(Event::Planned(&plan));
 
         let phase = Instant::now();
         let reused = self.reusable(&prompt, options.reuse);
         self.cached.truncate(reused);
-        self.decoder.restart(&self.package, plan, reused)?;
+        self.decoder
+            .restart(&self.package, plan, reused, options.max_kv_bytes)?;
         self.decoder.prefill(&prompt[reused..], &options.cancel)?;
         let prefill = phase.elapsed();
         on_event(Event::Prefilled {
@@ -257,9 +263,10 @@ impl Engine {
         let fed = self.decoder.kv().len() - prompt.len();
         self.cached.extend_from_slice(&paths[last].tokens[..fed]);
 
+        let phase = Instant::now();
         let mut answers = Vec::with_capacity(paths.len());
         for (path, text) in paths.into_iter().zip(&mut texts) {
-            let rest = text.finish(codec)?;
+            let rest = text.finish(codec, &options.stop)?;
             if !rest.is_empty() {
                 on_event(Event::Text {
                     path: path.id,
@@ -284,7 +291,6 @@ impl Engine {
                 tokens: path.tokens,
             });
         }
-        let phase = Instant::now();
         let votes = match options.vote {
             Some(VoteRule::Majority) => majority(&ballots(&answers)),
             None => Vec::new(),
@@ -294,7 +300,8 @@ impl Engine {
         Ok(Answer {
             answer: match options.vote {
                 Some(_) => votes.first().map(|v| v.answer.clone()),
-                None => answers[0].answer.clone(),
+                None if options.paths == 1 => answers[0].answer.clone(),
+                None => None,
             },
             text: answers[speaker].text.clone(),
             votes,
@@ -382,7 +389,7 @@ impl Engine {
             metrics::available_bytes(),
         )?;
         self.cached.clear();
-        self.decoder.restart(&self.package, plan, 0)?;
+        self.decoder.restart(&self.package, plan, 0, None)?;
         probe_row_invariance(&mut self.decoder, &prompt, &BATCHES, STEPS)
     }
 
@@ -419,10 +426,10 @@ impl Settings {
             return Err(Error::option("--paths", "at least 1", 0));
         }
         let prompt = options.prompt.as_ref().or(package.prompt());
-        let chosen = match &options.prompt {
-            Some(own) => options.sampling.or(own.sampling),
-            None => options.sampling.or(package.sampling()),
-        };
+        let chosen = options
+            .sampling
+            .or(prompt.map(|p| p.sampling).unwrap_or_default())
+            .or(package.sampling());
         let several = options.paths > 1;
         let default = Sampling::default();
         let sampling = Sampling {

@@ -212,6 +212,38 @@ fn prefill_in_one_piece_agrees_with_prefill_and_decode() {
 }
 
 #[test]
+fn a_prompt_longer_than_one_prefill_step_agrees_with_decoding_it() {
+    let test = "a_prompt_longer_than_one_prefill_step_agrees_with_decoding_it";
+    if !support::library_or_skip(test) {
+        return;
+    }
+    // One step takes 512 tokens: one token more, and a second step of many.
+    for name in [
+        "tiny-llama-fp32",
+        "tiny-llama-growing-fp32",
+        "tiny-qwen3-fp32",
+    ] {
+        let package = Package::open(&tiny(name)).unwrap();
+        for length in [513, 700] {
+            let prompt = tokens(&package, length, 7);
+            let mut stepped = decoder(&package, 1, length);
+            let mut whole = decoder(&package, 1, length);
+            whole.prefill(&prompt, &never()).unwrap();
+            stepped.prefill(&prompt[..100], &never()).unwrap();
+            for &token in &prompt[100..] {
+                stepped.step(&[token], &never()).unwrap();
+            }
+            assert_eq!(whole.kv().len(), length);
+            let difference = largest_difference(whole.logits(0), stepped.logits(0));
+            assert!(
+                difference <= tolerance(name),
+                "{name}, {length} tokens: {difference}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
     if !support::library_or_skip("a_cache_that_grows_keeps_what_it_was_told_to_keep") {
         return;
@@ -224,7 +256,9 @@ fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
             grown.step(&[1], &never()).is_err(),
             "{name}: the cache is full"
         );
-        grown.restart(&package, plan(&package, 4, 50), 15).unwrap();
+        grown
+            .restart(&package, plan(&package, 4, 50), 15, None)
+            .unwrap();
         let mut rewound = decoder(&package, 4, 50);
         rewound.prefill(&prompt, &never()).unwrap();
         rewound.rewind(15).unwrap();

@@ -9,8 +9,8 @@ use crate::kv::{KvCache, KvKind, KvPlan, KvTensor, Slab};
 use crate::package::{DecoderGraph, LogitsDtype, Package};
 use crate::session::{Binding, CancelToken, ElementType, Session, SessionOptions, TensorMemory};
 
-/// Tokens that one prefill step takes. Longer prompts go in several steps, so that the logits of all positions, which
-/// most exports compute, stay within some tens of megabytes.
+/// Tokens that one prefill step takes. Longer prompts go in several steps: most exports compute the logits of every
+/// position, 100 MB a step at a vocabulary of 49,152.
 const PREFILL_STEP_TOKENS: usize = 512;
 
 /// How a decoder is set up.
@@ -37,6 +37,8 @@ pub struct Decoder {
     last_logits_only: bool,
     /// Where the logits of the last position of row 0 begin, and how far apart rows are, in elements.
     logits_place: (usize, usize),
+    /// Rows that the last step had.
+    logits_rows: usize,
 }
 
 /// Input and output names as the C API takes them.
@@ -83,6 +85,7 @@ impl Decoder {
             logits_dtype: graph.logits_dtype,
             last_logits_only: graph.last_logits_only,
             logits_place: (0, 0),
+            logits_rows: 0,
         })
     }
 
@@ -96,21 +99,26 @@ impl Decoder {
         self.vocabulary
     }
 
-    /// Keeps the first `keep` positions of row 0 alone, and makes room for `plan`.
+    /// Keeps the first `keep` positions of row 0 alone, and makes room for `plan`. A cache that has the room is kept,
+    /// unless it is larger than `limit_bytes`.
     ///
     /// # Errors
     /// [`Error::Io`] where the memory is refused; [`Error::Shape`] where fewer positions are cached.
-    pub fn restart(&mut self, package: &Package, plan: KvPlan, keep: usize) -> Result<()> {
-        self.kv.keep_first_row();
-        self.bound_rows = 0;
-        if self.kv.plan().covers(&plan) {
+    pub fn restart(
+        &mut self,
+        package: &Package,
+        plan: KvPlan,
+        keep: usize,
+        limit_bytes: Option<u64>,
+    ) -> Result<()> {
+        self.keep_first_row();
+        let held = self.kv.plan();
+        if held.covers(&plan) && limit_bytes.is_none_or(|limit| held.bytes <= limit) {
             return self.kv.rewind(keep);
         }
-        let kv = self.kv.regrown(plan, keep)?;
-        let buffers = Buffers::new(package.graph(), plan)?;
-        // The binding still points to the old buffers; `bound_rows` is 0, so nothing runs before all is bound anew.
-        self.kv = kv;
-        self.buffers = buffers;
+        self.binding.clear();
+        self.kv = self.kv.regrown(plan, keep)?;
+        self.buffers = Buffers::new(package.graph(), plan)?;
         Ok(())
     }
 
@@ -164,6 +172,9 @@ impl Decoder {
 
     /// Logits after the last position of `row`: `[vocabulary]`. Empty for a row that the last step did not have.
     pub fn logits(&self, row: usize) -> &[f32] {
+        if row >= self.logits_rows {
+            return &[];
+        }
         let (first, stride) = self.logits_place;
         let (slab, start) = match self.logits_dtype {
             LogitsDtype::F32 => (&self.buffers.logits, first + row * stride),
@@ -234,6 +245,7 @@ impl Decoder {
         }
         self.kv.appended(count);
         let given = if self.last_logits_only { 1 } else { count };
+        self.logits_rows = rows;
         self.logits_place = ((given - 1) * self.vocabulary, given * self.vocabulary);
         if self.logits_dtype == LogitsDtype::F16 {
             self.widen_logits(rows);
@@ -247,7 +259,7 @@ impl Decoder {
         let kept = count == 1 && self.bound_rows == rows;
         let [rows_, count_, total_] = [rows, count, total].map(|n| n as i64);
         if let Some(name) = &self.names.attention_mask {
-            // SAFETY: the slab outlives its binding: it is replaced only in `restart`, which unbinds.
+            // SAFETY: the slab outlives its binding: it is replaced only in `restart`, which unbinds first.
             unsafe {
                 self.binding.input(
                     name,
@@ -281,6 +293,7 @@ impl Decoder {
         if kept {
             return Ok(());
         }
+        self.bound_rows = 0;
         let given = if self.last_logits_only { 1 } else { count_ };
         let logits = match self.logits_dtype {
             LogitsDtype::F32 => ElementType::F32,

@@ -48,7 +48,7 @@ pub fn probe_row_invariance(
             let tokens: Vec<u32> = (0..rows)
                 .map(|row| {
                     let token = prompt[step % prompt.len()];
-                    (token + row as u32 * 7) % vocabulary
+                    token.wrapping_add(row as u32 * 7) % vocabulary
                 })
                 .collect();
             decoder.step(&tokens, &cancel)?;

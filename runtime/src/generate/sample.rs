@@ -48,9 +48,10 @@ impl Sampling {
         let checks = [
             (
                 "--temperature",
-                "a number from 0 up",
+                "0, or a number from 0.0001 up",
                 self.temperature,
-                self.temperature >= 0.0 && self.temperature.is_finite(),
+                self.temperature == 0.0
+                    || (self.temperature >= 1e-4 && self.temperature.is_finite()),
             ),
             (
                 "--top-p",
@@ -66,9 +67,9 @@ impl Sampling {
             ),
             (
                 "--repetition-penalty",
-                "a number above 0",
+                "a number from 0.01 to 100",
                 self.repetition_penalty,
-                self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite(),
+                (0.01..=100.0).contains(&self.repetition_penalty),
             ),
         ];
         for (option, expected, got, fine) in checks {
@@ -328,9 +329,10 @@ fn penalise<'a>(
     logits: &[f32],
     before: impl Iterator<Item = &'a u32>,
     penalty: f32,
-    penalised: &mut [f32],
+    penalised: &mut Vec<f32>,
 ) {
-    penalised.copy_from_slice(logits);
+    penalised.clear();
+    penalised.extend_from_slice(logits);
     for &token in before {
         if let (Some(&logit), Some(slot)) = (
             logits.get(token as usize),

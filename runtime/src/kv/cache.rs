@@ -49,12 +49,23 @@ impl KvCache {
     /// # Errors
     /// [`crate::Error::Io`] where the system refuses the memory.
     pub fn new(geometry: KvGeometry, layout: KvLayout, plan: KvPlan) -> Result<Self> {
-        let region_bytes = plan.rows
-            * geometry.kv_heads
-            * plan.capacity_tokens
-            * geometry.head_dim
-            * geometry.dtype.bytes();
-        let bytes = region_bytes * 2 * geometry.layers;
+        let region_bytes = [
+            geometry.kv_heads,
+            plan.capacity_tokens,
+            geometry.head_dim,
+            geometry.dtype.bytes(),
+        ]
+        .into_iter()
+        .try_fold(plan.rows, usize::checked_mul);
+        let bytes = region_bytes.and_then(|b| b.checked_mul(2)?.checked_mul(geometry.layers));
+        let (Some(region_bytes), Some(bytes)) = (region_bytes, bytes) else {
+            return Err(shape(
+                "bytes of the plan (at most)",
+                isize::MAX as usize,
+                usize::MAX,
+            )
+            .into());
+        };
         Ok(Self {
             past: Slab::new(bytes)?,
             present: match layout {
@@ -248,9 +259,11 @@ impl KvCache {
     fn tensor(&self, slab: &Slab, start: usize, positions: usize) -> Result<KvTensor> {
         let [kv_heads, head_dim] = [self.geometry.kv_heads, self.geometry.head_dim];
         let bytes = self.rows * kv_heads * positions * head_dim * self.geometry.dtype.bytes();
+        let end = start + bytes;
         let start = slab
             .at(start)
-            .ok_or_else(|| shape("end of the slab", slab.bytes().len(), start))?;
+            .filter(|_| end <= slab.bytes().len())
+            .ok_or_else(|| shape("end of the slab", slab.bytes().len(), end))?;
         Ok(KvTensor {
             start,
             bytes,

@@ -36,7 +36,7 @@ impl KvPlan {
             KvLayout::Shared => 1,
             KvLayout::Growing => 2,
         };
-        let bytes_per_token = geometry.bytes_per_token() * copies;
+        let bytes_per_token = geometry.bytes_per_token().saturating_mul(copies);
         let bytes = bytes_per_token
             .saturating_mul(rows as u64)
             .saturating_mul(capacity_tokens as u64);

@@ -70,7 +70,9 @@ fn hash_node(hash: &mut Sha256, node: &onnx::Node) {
         .map(|a| (a.name.as_str(), a))
         .collect();
     for (name, a) in attributes {
-        field(hash, name, &a.s);
+        for bytes in [&a.s, &a.t, &a.g].into_iter().chain(&a.strings) {
+            field(hash, name, bytes);
+        }
         hash.update(a.i.to_le_bytes());
         hash.update(a.f.to_le_bytes());
         for value in &a.ints {
@@ -91,6 +93,12 @@ fn hash_inline(hash: &mut Sha256, tensor: &onnx::Tensor) {
         hash.update(value.to_le_bytes());
     }
     for value in &tensor.int64_data {
+        hash.update(value.to_le_bytes());
+    }
+    for value in &tensor.double_data {
+        hash.update(value.to_le_bytes());
+    }
+    for value in &tensor.uint64_data {
         hash.update(value.to_le_bytes());
     }
 }

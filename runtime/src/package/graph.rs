@@ -9,6 +9,7 @@ use bytes::Bytes;
 use curt_kernels::Dtype;
 use prost::Message;
 
+use super::attention;
 use super::config::GenaiConfig;
 use super::onnx::{self, DimValue, ValueInfo};
 use crate::error::{Error, Result};
@@ -48,10 +49,15 @@ pub struct KvGeometry {
 impl KvGeometry {
     /// Bytes of one position of one row: keys and values of every layer.
     pub fn bytes_per_token(&self) -> u64 {
-        2 * self.layers as u64
-            * self.kv_heads as u64
-            * self.head_dim as u64
-            * self.dtype.bytes() as u64
+        // Saturating: the numbers come from a file, and a plan of u64::MAX bytes is refused.
+        [
+            self.layers,
+            self.kv_heads,
+            self.head_dim,
+            self.dtype.bytes(),
+        ]
+        .into_iter()
+        .fold(2, |product: u64, n| product.saturating_mul(n as u64))
     }
 }
 
@@ -134,7 +140,7 @@ impl DecoderGraph {
         let last_logits_only = matches!(logits_dims[1], Some(DimValue::Fixed(1)));
 
         let (kv_names, geometry) = kv(&file, config, config_file, &model, &inputs, &outputs)?;
-        let layout = layout(&model, &kv_names);
+        let layout = attention::layout(&model, &kv_names);
         if config.search.past_present_share_buffer && layout == KvLayout::Growing {
             return Err(Error::package(
                 config_file,
@@ -288,9 +294,25 @@ impl ExternalPlace {
         Ok(Some(Self {
             file: dir.join(location),
             offset: number("offset")?,
-            length: number("length")?,
+            // Absent: to the end of what the tensor's own size says.
+            length: match get("length") {
+                Some(_) => number("length")?,
+                None => stored_bytes(tensor),
+            },
         }))
     }
+}
+
+/// Bytes of a tensor's elements, from its dimensions and type.
+fn stored_bytes(tensor: &onnx::Tensor) -> u64 {
+    let bits = onnx::element_type(tensor.data_type).map_or(8, |(_, bits)| bits);
+    tensor
+        .dims
+        .iter()
+        .fold(bits, |product, dim| {
+            product.saturating_mul(dim.unsigned_abs())
+        })
+        .div_ceil(8)
 }
 
 type KvNames = Vec<[String; 4]>;
@@ -319,7 +341,7 @@ fn kv(
         ));
     }
     // Exports that can quantise their cache leave its last axis unnamed, since packing changes it.
-    let unnamed_head_dim = head_dim_of_attention(model).unwrap_or(decoder.head_size);
+    let unnamed_head_dim = attention::head_dim(model).unwrap_or(decoder.head_size);
     let mut names = Vec::with_capacity(layers);
     let mut geometry = None;
     for layer in 0..layers {
@@ -408,68 +430,6 @@ fn kv(
         }
     }
     Ok((names, geometry))
-}
-
-/// Shared where GroupQueryAttention itself reads every past and writes every present.
-fn layout(model: &onnx::Graph, names: &[[String; 4]]) -> KvLayout {
-    let mut by_gqa: BTreeSet<&str> = BTreeSet::new();
-    for node in &model.node {
-        if node.op_type == "GroupQueryAttention" {
-            by_gqa.extend(node.input.iter().map(String::as_str));
-            by_gqa.extend(node.output.iter().map(String::as_str));
-        }
-    }
-    let all = names
-        .iter()
-        .flatten()
-        .all(|name| by_gqa.contains(name.as_str()));
-    if all {
-        KvLayout::Shared
-    } else {
-        KvLayout::Growing
-    }
-}
-
-/// Elements of one key, from the width of the projection that the first GroupQueryAttention reads.
-fn head_dim_of_attention(model: &onnx::Graph) -> Option<usize> {
-    /// Bias, norm and reshapes at most lie between projection and attention.
-    const HOPS: usize = 8;
-    let attention = model
-        .node
-        .iter()
-        .find(|n| n.op_type == "GroupQueryAttention")?;
-    let number = |node: &onnx::Node, name: &str| {
-        node.attribute
-            .iter()
-            .find(|a| a.name == name)
-            .and_then(|a| usize::try_from(a.i).ok())
-    };
-    let heads = number(attention, "num_heads")?;
-    let kv_heads = number(attention, "kv_num_heads")?;
-    let mut packed = attention.input.get(1).is_none_or(String::is_empty);
-    let mut tensor = attention.input.first()?;
-    for _ in 0..HOPS {
-        let node = model.node.iter().find(|n| n.output.contains(tensor))?;
-        let width = match node.op_type.as_str() {
-            "MatMulNBits" => number(node, "N"),
-            "MatMul" => {
-                let weight = node.input.get(1)?;
-                let weight = model.initializer.iter().find(|t| t.name == *weight)?;
-                weight.dims.last().and_then(|&d| usize::try_from(d).ok())
-            }
-            // One projection for queries, keys and values, taken apart for a norm of each.
-            "Split" => {
-                packed = true;
-                None
-            }
-            _ => None,
-        };
-        if let Some(width) = width {
-            return width.checked_div(if packed { heads + 2 * kv_heads } else { heads });
-        }
-        tensor = node.input.first()?;
-    }
-    None
 }
 
 fn expect_type(file: &Path, info: &ValueInfo, allowed: &[&str]) -> Result<&'static str> {

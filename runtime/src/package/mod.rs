@@ -3,6 +3,7 @@
 //! The only reader of configs. Names, element types, ranks and sizes come from the graph; the configs give what a graph
 //! cannot say. Where the two disagree, the package is refused.
 
+mod attention;
 mod config;
 mod fingerprint;
 mod graph;
@@ -21,7 +22,8 @@ pub use graph::{DecoderGraph, KvGeometry, KvLayout};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantisedWeights};
 pub use template::{Message, Role};
-pub use text::{TextCodec, TextStream};
+pub use text::TextCodec;
+pub(crate) use text::TextStream;
 
 use config::GenaiConfig;
 use template::ChatTemplate;
@@ -133,10 +135,10 @@ impl Package {
         self.config.model.eos_token_id.to_vec()
     }
 
-    /// How the package wants to be sampled: its prompt file, and its config where that says nothing.
+    /// How the package's config wants it to be sampled; its prompt file comes before that.
     pub fn sampling(&self) -> SamplingDefaults {
         let search = &self.config.search;
-        let config = if search.do_sample {
+        if search.do_sample {
             SamplingDefaults {
                 temperature: search.temperature,
                 top_k: search.top_k,
@@ -146,9 +148,7 @@ impl Package {
             }
         } else {
             SamplingDefaults::default()
-        };
-        let prompt = self.prompt.as_ref().map(|p| p.sampling).unwrap_or_default();
-        prompt.or(config)
+        }
     }
 
     /// The conversation as one text, through the package's chat template.
@@ -185,20 +185,14 @@ impl Package {
             &text::tokenizer_file(&self.dir),
             "the package's tokenizer cannot be read",
         )?;
-        // A probe conversation stands for the template: where the file lies and how it is quoted does not count.
-        let probe = [
-            Message::new(Role::User, "a"),
-            Message::new(Role::Assistant, "b"),
-            Message::new(Role::User, "c"),
-        ];
-        let rendered = self.render(&probe)?;
+        let template = self.template.as_ref().map_or("", ChatTemplate::source);
         fingerprint::fingerprint(
             &self.dir,
             &self.graph,
             &[
                 ("config", facts.as_bytes()),
                 ("tokenizer", tokenizer.as_bytes()),
-                ("template", rendered.as_bytes()),
+                ("template", template.as_bytes()),
             ],
         )
     }

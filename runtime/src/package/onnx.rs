@@ -47,10 +47,18 @@ pub(super) struct Attribute {
     pub(super) i: i64,
     #[prost(bytes = "bytes", tag = "4")]
     pub(super) s: Bytes,
+    /// A tensor, as it is encoded.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(super) t: Bytes,
+    /// A graph, as it is encoded.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub(super) g: Bytes,
     #[prost(float, repeated, tag = "7")]
     pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub(super) strings: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,6 +77,10 @@ pub(super) struct Tensor {
     pub(super) name: String,
     #[prost(bytes = "bytes", tag = "9")]
     pub(super) raw_data: Bytes,
+    #[prost(double, repeated, tag = "10")]
+    pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(super) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<Entry>,
 }

@@ -140,7 +140,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
                     (node.input.get(1), attribute("K"), attribute("N"))
                 {
                     let bits = attribute("bits").unwrap_or(4);
-                    let count = k.unsigned_abs() * n.unsigned_abs();
+                    let count = k.unsigned_abs().saturating_mul(n.unsigned_abs());
                     counted.insert(weight, (format!("int{bits} (MatMulNBits)"), count));
                 }
             }
@@ -148,7 +148,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
                 if let Some(tensor) = node.input.first().and_then(|n| tensors.get(n.as_str())) {
                     let bits = attribute("bits").unwrap_or(4).unsigned_abs().max(1);
                     let stored = onnx::element_type(tensor.data_type).map_or(8, |(_, b)| b);
-                    let count = elements(tensor) * (stored / bits).max(1);
+                    let count = elements(tensor).saturating_mul((stored / bits).max(1));
                     counted
                         .entry(tensor.name.as_str())
                         .or_insert((format!("int{bits} (GatherBlockQuantized)"), count));
@@ -182,7 +182,9 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
 }
 
 fn elements(tensor: &onnx::Tensor) -> u64 {
-    tensor.dims.iter().map(|d| d.unsigned_abs()).product()
+    tensor.dims.iter().fold(1, |product: u64, dim| {
+        product.saturating_mul(dim.unsigned_abs())
+    })
 }
 
 /// `license:` in the front matter of README.md, or the first line of a LICENSE file.

@@ -49,6 +49,7 @@ impl Message {
 pub(super) struct ChatTemplate {
     environment: Environment<'static>,
     file: PathBuf,
+    source: String,
     bos: String,
     eos: String,
 }
@@ -164,11 +165,12 @@ impl ChatTemplate {
             message: describe(&e),
         };
         environment
-            .add_template_owned("chat", source)
+            .add_template_owned("chat", source.clone())
             .map_err(failed)?;
         Ok(Self {
             environment,
             file,
+            source,
             bos,
             eos,
         })
@@ -195,6 +197,11 @@ impl ChatTemplate {
                 eos_token => self.eos.as_str(),
             })
             .map_err(failed)
+    }
+
+    /// The template as it is written.
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// The file the template stands in.

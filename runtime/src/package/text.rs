@@ -15,9 +15,12 @@ pub struct TextCodec {
 impl TextCodec {
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = super::read_text(file, "the package's tokenizer cannot be read")?;
-        let tokenizer = text
+        let mut tokenizer = text
             .parse::<Tokenizer>()
             .map_err(|e| Error::package(file, "JSON", "a tokenizers file", e))?;
+        // A training pipeline's settings: a prompt is neither cut nor filled up in silence.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(refused)?;
         Ok(Self { tokenizer })
     }
 

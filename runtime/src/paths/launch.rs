@@ -110,11 +110,13 @@ pub fn launch(
 
     let mut sampler = Sampler::new(launch.sampling, decoder.vocabulary())?;
     let mut random = PathRandom::new(launch.seed);
+    // A path ends at the latest where the cache does.
+    let capacity = launch.max_tokens.min(decoder.kv().room() + 1);
     let mut paths: Vec<ReasoningPath> = (0..launch.paths)
         .map(|id| ReasoningPath {
             id,
-            tokens: Vec::with_capacity(launch.max_tokens),
-            logprobs: Vec::with_capacity(launch.max_tokens),
+            tokens: Vec::with_capacity(capacity),
+            logprobs: Vec::with_capacity(capacity),
             finish: FinishReason::MaxTokens,
         })
         .collect();

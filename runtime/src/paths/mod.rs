@@ -5,5 +5,6 @@ mod text;
 mod vote;
 
 pub use launch::{FinishReason, Launch, LaunchTimes, PathId, ReasoningPath, Stop, launch};
-pub use text::PathText;
-pub use vote::{Ballot, Vote, VoteRule, find_answer, majority};
+pub(crate) use text::PathText;
+pub(crate) use vote::{Ballot, find_answer, majority};
+pub use vote::{Vote, VoteRule};

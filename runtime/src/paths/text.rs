@@ -34,9 +34,9 @@ impl PathText {
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub fn finish(&mut self, codec: &TextCodec) -> Result<&str> {
+    pub fn finish(&mut self, codec: &TextCodec, stops: &[String]) -> Result<&str> {
         self.stream.finish(codec)?;
-        Ok(self.show(&[], true).0)
+        Ok(self.show(stops, true).0)
     }
 
     /// The path's text, without the stop text and what follows it.

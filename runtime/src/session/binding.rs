@@ -94,6 +94,15 @@ impl Binding {
         }
     }
 
+    /// Lets go of everything bound.
+    pub(crate) fn clear(&mut self) {
+        // SAFETY: the binding is alive.
+        unsafe {
+            (ort::api().ClearBoundInputs)(self.binding.as_ptr());
+            (ort::api().ClearBoundOutputs)(self.binding.as_ptr());
+        }
+    }
+
     pub(super) fn ptr(&self) -> *const sys::OrtIoBinding {
         self.binding.as_ptr()
     }

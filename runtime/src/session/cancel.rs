@@ -7,7 +7,8 @@ use ort::session::RunOptions;
 
 use crate::error::{Error, Result};
 
-/// Cancels a question from any thread. Clones cancel the same question; a cancelled token stays cancelled.
+/// Cancels a question from any thread. Clones cancel the same question; a cancelled token stays cancelled. Give each
+/// engine a token of its own: of two that answer at once with one token, the first is stopped between tokens alone.
 ///
 /// It takes effect within one token; a long prefill is stopped inside ONNX Runtime.
 #[derive(Clone, Default)]
@@ -75,7 +76,9 @@ impl Drop for Attached {
             .run
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *run = None;
+        if run.as_ref().is_some_and(|r| Arc::ptr_eq(r, &self.options)) {
+            *run = None;
+        }
         // The session is used again for the next question.
         let _ = self.options.unterminate();
     }

@@ -36,7 +36,8 @@ pub struct LibraryInfo {
 /// Loads ONNX Runtime from `file`, or where that is `None` from `ORT_DYLIB_PATH`, or from beside the executable.
 ///
 /// The first call in a process decides; a later one with another file changes nothing. Opening an engine calls it with
-/// `None`.
+/// `None`. Where `ORT_DISABLE_TELEMETRY` is not set, the first call sets it: a program with threads of its own that read
+/// the environment through C sets it before it starts them.
 ///
 /// # Errors
 /// [`Error::Library`] where there is no library or it is too old.
@@ -82,8 +83,8 @@ fn load(file: Option<&Path>) -> std::result::Result<Loaded, String> {
         None => find()?,
     };
     if std::env::var_os(NO_TELEMETRY).is_none() {
-        // SAFETY: the variable must stand in the process's environment before the library starts its threads, and this
-        // runs once, before it is loaded. The standard library's own readers are locked against it.
+        // SAFETY: runs once, before the library is loaded and starts its threads. Rust's own readers are locked against
+        // it; of C's, the documentation of `load_library` says what a program with such threads does instead.
         unsafe { std::env::set_var(NO_TELEMETRY, "1") };
     }
     let environment = ort::init_from(&file)

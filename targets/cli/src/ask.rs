@@ -82,10 +82,11 @@ enum Rule {
 
 /// Runs `curt ask`.
 pub fn run(args: Args) -> Result<()> {
-    let cancel = signal::cancelled_by_ctrl_c()?;
     let question = question(args.question.as_deref())?;
     let prompt = args.prompt.as_deref().map(PromptFile::read).transpose()?;
     let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
+    // Until here the system's own handling ends the process: there is nothing to lose yet.
+    let cancel = signal::cancelled_by_ctrl_c()?;
     let pattern_known = args.answer_pattern.is_some()
         || prompt
             .as_ref()
@@ -244,7 +245,8 @@ fn print_cost(answer: &Answer) {
         times.prefill_ms,
         times.fork_ms,
         times.decode_ms,
-        tokens.generated as f64 / times.decode_ms * 1e3,
+        // A path's first token comes from the prefill's logits.
+        (tokens.generated - answer.paths.len()) as f64 / times.decode_ms * 1e3,
     );
     if let Some(vote) = times.vote_ms {
         line.push_str(&format!(", vote {vote:.2} ms"));

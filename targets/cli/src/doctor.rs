@@ -92,12 +92,16 @@ fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
         std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
     let transcript: Transcript = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a transcript", file.display()))?;
+    if transcript.prompts.is_empty() {
+        bail!("{}: expected at least one prompt, got none", file.display());
+    }
     let mut same = 0;
     let mut first_difference = None;
     for (i, prompt) in transcript.prompts.iter().enumerate() {
         let options = AskOptions {
             sampling: SamplingDefaults {
                 temperature: Some(0.0),
+                repetition_penalty: Some(1.0),
                 max_tokens: Some(prompt.greedy.len()),
                 ..SamplingDefaults::default()
             },

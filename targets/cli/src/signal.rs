@@ -8,7 +8,14 @@ pub fn cancelled_by_ctrl_c() -> anyhow::Result<CancelToken> {
     let handler = token.clone();
     ctrlc::set_handler(move || {
         if handler.is_cancelled() {
-            std::process::exit(i32::from(crate::INTERRUPTED));
+            // Not `exit`: it would run the library's destructors under its running threads.
+            #[cfg(unix)]
+            // SAFETY: ends the process at once.
+            unsafe {
+                libc::_exit(i32::from(crate::INTERRUPTED));
+            }
+            #[cfg(not(unix))]
+            std::process::abort();
         }
         handler.cancel();
     })?;

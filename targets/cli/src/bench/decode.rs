@@ -79,7 +79,6 @@ struct Measurement {
 /// Runs `curt bench decode`.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
-    let cancel = signal::cancelled_by_ctrl_c()?;
     let dir = locate::package(args.package.as_deref())?;
     locate::load_library()?;
     let largest = args.batch.iter().copied().max().unwrap_or(1);
@@ -93,6 +92,15 @@ pub fn run(args: Args) -> Result<()> {
             .collect(),
     };
     let expected = args.expect.as_deref().map(ids).transpose()?;
+    if expected.as_ref().is_some_and(Vec::is_empty) {
+        bail!("--expect: expected at least one token id, got an empty list");
+    }
+    if args.new_tokens < 2 || args.batch.contains(&0) {
+        bail!("--new-tokens takes 2 or more, --batch 1 or more");
+    }
+    if args.cold && (args.batch.len() > 1 || args.repeat != 1) {
+        bail!("--cold measures one --batch once: only the first run of a process is cold");
+    }
     let graph = package.graph();
     let plan = KvPlan::new(
         graph.geometry(),
@@ -107,6 +115,7 @@ pub fn run(args: Args) -> Result<()> {
         },
     };
     let mut decoder = Decoder::open(&package, plan, &options)?;
+    let cancel = signal::cancelled_by_ctrl_c()?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
     if !args.json {
         println!(
@@ -124,7 +133,7 @@ pub fn run(args: Args) -> Result<()> {
     for &batch in &args.batch {
         for round in 0..args.repeat + usize::from(!args.cold) {
             let mut first_token = None;
-            decoder.restart(&package, plan, 0)?;
+            decoder.restart(&package, plan, 0, None)?;
             let clock = Instant::now();
             decoder.prefill(&prompt, &cancel)?;
             let prefill_ms = clock.elapsed().as_secs_f64() * 1e3;
