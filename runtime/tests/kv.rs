@@ -203,6 +203,7 @@ fn prefill_in_one_piece_agrees_with_prefill_and_decode() {
                 parts.step(&[token], &never()).unwrap();
             }
             let difference = largest_difference(whole.logits(0), parts.logits(0));
+            println!("{name}, split at {split}: {difference:.2e}");
             assert!(
                 difference <= tolerance(&name),
                 "{name}, split at {split}: {difference}"
@@ -224,7 +225,7 @@ fn a_prompt_longer_than_one_prefill_step_agrees_with_decoding_it() {
         "tiny-qwen3-fp32",
     ] {
         let package = Package::open(&tiny(name)).unwrap();
-        for length in [513, 700] {
+        for length in [513, 600] {
             let prompt = tokens(&package, length, 7);
             let mut stepped = decoder(&package, 1, length);
             let mut whole = decoder(&package, 1, length);
@@ -235,6 +236,7 @@ fn a_prompt_longer_than_one_prefill_step_agrees_with_decoding_it() {
             }
             assert_eq!(whole.kv().len(), length);
             let difference = largest_difference(whole.logits(0), stepped.logits(0));
+            println!("{name}, {length} tokens: {difference:.2e}");
             assert!(
                 difference <= tolerance(name),
                 "{name}, {length} tokens: {difference}"
@@ -272,12 +274,11 @@ fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
     }
 }
 
-/// How far logits may differ between one prefill and the same tokens in parts.
+/// How far logits may differ between one prefill and the same tokens in parts: twice the largest difference that the two
+/// tests of it print on an AVX-512 machine with ONNX Runtime 1.31.1 (1.32e-5 in f32, 4.3e-6 quantised).
 ///
-/// Measured here by `prefill_in_one_piece_agrees_with_prefill_and_decode`'s own differences, printed over all its
-/// splits on an AVX-512 machine with ONNX Runtime 1.31.1, and doubled: f32 differs by rounding alone; with int8
-/// activations a rounding difference can move an activation to the next of its 255 steps, and random weights carry that
-/// to the logits undamped.
+/// Not a bound for every model: where activations are quantised, a rounding difference can move one of them to the next
+/// of its 255 steps, and on SmolLM2 that is seen to move logits by more than 1. In these packages none is near enough.
 fn tolerance(package: &str) -> f32 {
     if package.ends_with("fp32") {
         F32_SPLIT
@@ -286,8 +287,8 @@ fn tolerance(package: &str) -> f32 {
     }
 }
 
-const F32_SPLIT: f32 = 4e-5;
-const QUANTISED_SPLIT: f32 = 1.0;
+const F32_SPLIT: f32 = 2.7e-5;
+const QUANTISED_SPLIT: f32 = 8.6e-6;
 
 fn invariant(package: &Package) -> bool {
     let mut probed = decoder(package, 6, 40);

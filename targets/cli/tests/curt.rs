@@ -264,16 +264,18 @@ fn ctrl_c_ends_it_at_any_moment_with_status_130() {
         return;
     }
     for milliseconds in [30, 100, 200, 400, 700] {
-        // Long enough that it is never done by then.
+        // 200 nearly random paths of 900 tokens take seconds: it is never done by then.
         let child = curt(&[
             "ask",
             QUESTION,
             "--paths",
-            "64",
+            "200",
             "--temperature",
-            "5",
+            "50",
+            "--min-p",
+            "0",
             "--max-tokens",
-            "700",
+            "900",
             "--json",
         ])
         .stdout(Stdio::piped())
