@@ -1,8 +1,19 @@
 //! What the operating system says of this process and this machine. A number it cannot say is `None`, never 0.
 
 /// Most bytes of this process that were ever resident at once.
-#[cfg(unix)]
+///
+/// On Linux the kernel's own mark of this program's memory (`VmHWM`): what `getrusage` says also counts the program that
+/// started it by `exec`.
 pub fn peak_resident_bytes() -> Option<u64> {
+    if cfg!(target_os = "linux") {
+        kibibytes("/proc/self/status", "VmHWM:")
+    } else {
+        peak_of_rusage()
+    }
+}
+
+#[cfg(unix)]
+fn peak_of_rusage() -> Option<u64> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is writable memory of the size getrusage fills; it is read only when the call says it was filled.
     let usage = unsafe {
@@ -21,16 +32,20 @@ pub fn peak_resident_bytes() -> Option<u64> {
     Some(peak * unit)
 }
 
-/// Most bytes of this process that were ever resident at once.
 #[cfg(not(unix))]
-pub fn peak_resident_bytes() -> Option<u64> {
+fn peak_of_rusage() -> Option<u64> {
     None
 }
 
 /// Bytes that a new allocation could get without swapping, where the system says so (Linux: `MemAvailable`).
 pub fn available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    kibibytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// The value behind `name` in one of the kernel's tables, in bytes.
+fn kibibytes(table: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(table).ok()?;
+    let line = text.lines().find(|l| l.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)
 }
