@@ -95,7 +95,8 @@ fn a_path_is_the_same_however_many_are_beside_it() {
     let with = |paths| AskOptions {
         paths,
         seed: 11,
-        sampling: sampling(1.0, 120),
+        // Long enough that paths end, at different lengths, and rows move.
+        sampling: sampling(1.0, 240),
         ..AskOptions::default()
     };
     let many = ask(&mut engine, &QUESTION.into(), &with(16));
