@@ -34,9 +34,9 @@ struct StepLogits {
     top: Vec<(u32, f32)>,
 }
 
-/// Logits of the same file and ONNX Runtime version on the machine that made the references: the same operators on the
-/// same numbers, printed with 6 decimals.
-const SAME_LIBRARY: f32 = 2e-5;
+/// Logits of onnxruntime-genai on the same file and ONNX Runtime version: 5.7e-6 is the largest difference that this test
+/// prints on the machine that made the references (on SmolLM2 and the shipped package), doubled.
+const SAME_LIBRARY: f32 = 1.2e-5;
 
 /// Logits of transformers' f32 kernels against ONNX Runtime's: the recipe measures the two references against each other
 /// (`data/README.md`: 8.4e-5 the largest, on a tiny Llama), doubled.
@@ -122,9 +122,11 @@ fn check(name: &str, dir: PathBuf) {
         .unwrap();
     let mut decoder = decoder(&package, 1, capacity);
     let mut faults = Vec::new();
+    let mut largest = 0.0f32;
     for item in &reference.items {
-        if let Err(fault) = repeat(&mut decoder, &package, item, tolerance) {
-            faults.push(format!("{}: {fault}", item.id));
+        match repeat(&mut decoder, &package, item, tolerance) {
+            Ok(difference) => largest = largest.max(difference),
+            Err(fault) => faults.push(format!("{}: {fault}", item.id)),
         }
     }
     assert!(
@@ -142,7 +144,7 @@ fn check(name: &str, dir: PathBuf) {
             .join("\n")
     );
     println!(
-        "{name}: {} prompts, the same ids as {}",
+        "{name}: {} prompts, the same ids as {}; logits differ by up to {largest:.1e}",
         reference.items.len(),
         reference.runtime
     );
@@ -154,7 +156,8 @@ fn repeat(
     package: &Package,
     item: &Item,
     tolerance: f32,
-) -> Result<(), String> {
+) -> Result<f32, String> {
+    let mut largest = 0.0f32;
     decoder.rewind(0).unwrap();
     decoder.prefill(&item.prompt, &never()).unwrap();
     for (step, &expected) in item.greedy.iter().enumerate() {
@@ -170,6 +173,7 @@ fn repeat(
         for &(token, expected) in stored.flat_map(|s| &s.top) {
             let got = logits[token as usize];
             let difference = (got - expected).abs();
+            largest = largest.max(difference);
             if difference.is_nan() || difference > tolerance {
                 return Err(format!(
                     "step {step}, logit of {token}: expected {expected}, got {got} (tolerance {tolerance})"
@@ -184,5 +188,5 @@ fn repeat(
             decoder.step(&[expected], &never()).unwrap();
         }
     }
-    Ok(())
+    Ok(largest)
 }

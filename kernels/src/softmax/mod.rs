@@ -10,7 +10,7 @@ mod x86;
 
 use crate::Isa;
 
-/// e^x for x ≤ 0, within 2 units in the last place; exactly 1 at 0, and 0 below −87.
+/// e^x for x ≤ 0, within one unit in the last place; exactly 1 at 0, and 0 below −87.
 ///
 /// The same function that [`Softmax::exp_sum`] adds up.
 pub fn exp_of_non_positive(x: f32) -> f32 {
