@@ -40,6 +40,9 @@ pub struct PathAnswer {
     pub text: String,
     /// Its tokens.
     pub tokens: Vec<u32>,
+    /// Log-probability of each token under the model itself. Not part of the JSON: its mean is.
+    #[serde(skip)]
+    pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: FinishReason,
     /// What the answer pattern finds in its text.

@@ -289,6 +289,7 @@ impl Engine {
                     path.finish
                 },
                 tokens: path.tokens,
+                logprobs: path.logprobs,
             });
         }
         let votes = match options.vote {

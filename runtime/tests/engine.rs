@@ -57,6 +57,10 @@ fn sixteen_paths_vote_and_the_same_seed_gives_the_same_paths() {
         .unwrap();
     for (path, text) in first.paths.iter().zip(&streamed) {
         assert_eq!(path.text, *text, "what was streamed is the path's text");
+        assert_eq!(path.logprobs.len(), path.tokens.len());
+        let mean =
+            path.logprobs.iter().map(|&x| f64::from(x)).sum::<f64>() / path.logprobs.len() as f64;
+        assert_eq!(path.mean_logprob, Some(mean));
     }
     assert_eq!(first.votes.iter().map(|v| v.paths.len()).sum::<usize>(), {
         first.paths.iter().filter(|p| p.answer.is_some()).count()
