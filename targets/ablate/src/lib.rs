@@ -1,0 +1,3 @@
+//! Ablation: what pruning does to a workload of one's own.
+
+pub mod stats;
