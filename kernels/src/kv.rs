@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::ShapeError;
+use crate::scales::HeadScales;
+use crate::{KvScales, ShapeError};
 
 /// Element type of a KV buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,7 +14,7 @@ pub enum Dtype {
     F16,
     /// bfloat16.
     Bf16,
-    /// Signed 8-bit integer; the scales travel beside the buffer.
+    /// Signed 8-bit integer; the scales travel beside the buffer ([`KvScales`]).
     I8,
 }
 
@@ -51,6 +52,7 @@ pub struct KvView<'a> {
     len: usize,
     head_dim: usize,
     head_stride: usize,
+    scales: KvScales<'a>,
 }
 
 impl<'a> KvView<'a> {
@@ -94,7 +96,34 @@ impl<'a> KvView<'a> {
             len,
             head_dim,
             head_stride,
+            scales: KvScales::PerTensor(1.0),
         })
+    }
+
+    /// The same view of int8 elements that stand for `integer × scale`. Without scales the factor is 1.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the elements are not int8, or the scales are not `kv_heads * head_dim`.
+    pub fn with_scales(self, scales: KvScales<'a>) -> Result<Self, ShapeError> {
+        let refuse = |what, expected, got| {
+            Err(ShapeError {
+                op: "KvView::with_scales",
+                what,
+                expected,
+                got,
+            })
+        };
+        if self.dtype != Dtype::I8 {
+            let what = "bytes of an element that has a scale";
+            return refuse(what, Dtype::I8.bytes(), self.dtype.bytes());
+        }
+        if let KvScales::PerChannel(each) = scales {
+            let channels = self.kv_heads.saturating_mul(self.head_dim);
+            if each.len() != channels {
+                return refuse("scales", channels, each.len());
+            }
+        }
+        Ok(Self { scales, ..self })
     }
 
     /// Element type.
@@ -123,7 +152,18 @@ impl<'a> KvView<'a> {
             .get(start..start + self.len * self.head_dim * size)
     }
 
-    /// One element as f32 (int8 unscaled). For tests and reports: a kernel reads whole heads.
+    /// The scales of one head below `kv_heads`.
+    pub(crate) fn head_scales(&self, head: usize) -> HeadScales<'a> {
+        match self.scales {
+            KvScales::PerTensor(scale) => HeadScales::One(scale),
+            KvScales::PerChannel(each) => {
+                let start = head * self.head_dim;
+                HeadScales::Each(each.get(start..start + self.head_dim).unwrap_or(&[]))
+            }
+        }
+    }
+
+    /// One element as f32, int8 times its scale. For tests and reports: a kernel reads whole heads.
     pub fn get(&self, head: usize, position: usize, dim: usize) -> Option<f32> {
         if position >= self.len || dim >= self.head_dim {
             return None;
@@ -135,7 +175,7 @@ impl<'a> KvView<'a> {
             (Dtype::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
             (Dtype::F16, &[a, b]) => f16::from_le_bytes([a, b]).to_f32(),
             (Dtype::Bf16, &[a, b]) => bf16::from_le_bytes([a, b]).to_f32(),
-            (Dtype::I8, &[a]) => f32::from(a as i8),
+            (Dtype::I8, &[a]) => f32::from(a as i8) * self.head_scales(head).at(dim),
             _ => return None,
         })
     }
@@ -238,5 +278,27 @@ mod tests {
         assert_eq!(view.get(0, 0, 0), Some(1.5));
         let view = KvView::new(&[3, 0xff], Dtype::I8, [1, 1, 2], 2).unwrap();
         assert_eq!(view.get(0, 0, 1), Some(-1.0));
+    }
+
+    #[test]
+    fn int8_elements_stand_for_themselves_times_their_scale() {
+        let view = KvView::new(&[3, 0xff, 2, 4], Dtype::I8, [2, 1, 2], 2).unwrap();
+        let scaled = view.with_scales(KvScales::PerTensor(0.5)).unwrap();
+        assert_eq!(scaled.get(0, 0, 0), Some(1.5));
+        let each = [1.0, 2.0, 3.0, 0.25];
+        let scaled = view.with_scales(KvScales::PerChannel(&each)).unwrap();
+        assert_eq!(scaled.get(0, 0, 1), Some(-2.0));
+        assert_eq!(scaled.get(1, 0, 1), Some(1.0));
+        assert_eq!(scaled.window(0, 1).unwrap().get(1, 0, 0), Some(6.0));
+    }
+
+    #[test]
+    fn scales_that_do_not_fit_are_refused() {
+        let view = KvView::new(&[3, 0xff], Dtype::I8, [1, 1, 2], 2).unwrap();
+        let short = view.with_scales(KvScales::PerChannel(&[1.0])).unwrap_err();
+        assert_eq!((short.expected, short.got), (2, 1));
+        let halves = KvView::new(&[0; 4], Dtype::F16, [1, 1, 2], 2).unwrap();
+        let refused = halves.with_scales(KvScales::PerTensor(1.0)).unwrap_err();
+        assert_eq!((refused.expected, refused.got), (1, 2));
     }
 }

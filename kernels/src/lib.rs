@@ -4,12 +4,21 @@
 //! reads a clock. [`KvView`] is the one place where the layout of a KV buffer is named. A kernel is chosen once, by
 //! instruction set, and holding it proves that the processor has that set.
 
+mod attend;
+mod dense;
+mod element;
 mod error;
 mod isa;
 mod kv;
+mod mean;
+mod scales;
 mod softmax;
 
+pub use attend::Attend;
+pub use dense::Dense;
 pub use error::ShapeError;
 pub use isa::Isa;
 pub use kv::{Dtype, KvView};
+pub use mean::Mean;
+pub use scales::KvScales;
 pub use softmax::{Softmax, exp_of_non_positive};

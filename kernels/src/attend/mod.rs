@@ -1,0 +1,220 @@
+//! Queries attend to cached keys and pool cached values.
+//!
+//! One pass: positions are taken in tiles, and of each tile the keys and then the values are read where they lie. The
+//! sums of the tiles before are rescaled when a larger logit turns up, so no logit is kept (online softmax, Milakov and
+//! Gimelshein, arXiv 1805.02867). Up to four queries share the registers and one reading of a tile; further queries
+//! find it in the nearest cache.
+
+mod scalar;
+mod scratch;
+
+use crate::{Dtype, Isa, KvView, ShapeError};
+use scratch::{Plan, Scratch};
+
+/// Positions between two rescalings. A multiple of the positions that any variant takes at once.
+const TILE: usize = 64;
+
+/// Queries that share one reading of the keys.
+const GROUP: usize = 4;
+
+/// Logits of a tile, then its weights: `[positions, GROUP]`.
+type Weights = [[f32; GROUP]; TILE];
+
+/// Positions of one head that follow each other.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    /// `[len, head_dim]` elements of the stage's dtype.
+    bytes: &'a [u8],
+    len: usize,
+    head_dim: usize,
+}
+
+impl<'a> Tile<'a> {
+    /// Of all positions of a head, `bytes`, at most [`TILE`] from `start` on. `None` past the end.
+    fn new(bytes: &'a [u8], start: usize, head_dim: usize, dtype: Dtype) -> Option<Self> {
+        let row = head_dim * dtype.bytes();
+        let rest = bytes.get(start * row..)?;
+        let len = (rest.len() / row).min(TILE);
+        Some(Self {
+            bytes: rest.get(..len * row)?,
+            len,
+            head_dim,
+        })
+    }
+
+    /// The bytes of each position, for elements of `size` bytes.
+    fn rows(&self, size: usize) -> impl Iterator<Item = &'a [u8]> {
+        self.bytes.chunks_exact(self.head_dim * size)
+    }
+}
+
+/// Up to [`GROUP`] queries, each multiplied with the scales of the keys.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    /// `[GROUP, padded head_dim]`, zeros where there is no query or no dimension.
+    rows: &'a [f32],
+    /// Queries that there are.
+    live: usize,
+}
+
+/// The running softmax of a group.
+struct State<'a> {
+    /// Largest logit so far.
+    max: &'a mut [f32; GROUP],
+    /// Σ e^(logit − max).
+    sum: &'a mut [f32; GROUP],
+    /// What the newest tile multiplies the sums of those before it with.
+    rescale: &'a mut [f32; GROUP],
+}
+
+/// Logits of a tile of keys. Writes −∞ to what it takes beyond the tile's end, at most to the next multiple of four.
+type Scores = unsafe fn(&Tile<'_>, &Queries<'_>, &mut Weights);
+/// Logits to weights, of as many positions, and the state with them.
+type Weigh = unsafe fn(usize, &mut Weights, &mut State<'_>);
+/// `sums[m] = rescale[m] * sums[m] + Σ_s weights[s][m] * values[s]`: a tile of values, the weights, the state, the
+/// number of queries, and the sums, `[GROUP, padded head_dim]`.
+type Mix = unsafe fn(&Tile<'_>, &Weights, &State<'_>, usize, &mut [f32]);
+
+/// The three stages of a tile, for one instruction set. `scores` and `mix` by dtype: f32, f16, bf16, int8.
+#[derive(Debug, Clone, Copy)]
+struct Stages {
+    scores: [Scores; 4],
+    weigh: Weigh,
+    mix: [Mix; 4],
+}
+
+/// Attention pooling, chosen for one instruction set. Holding one proves that the processor has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attend {
+    isa: Isa,
+    stages: &'static Stages,
+}
+
+impl Attend {
+    /// The variant for `isa`; `None` where this processor or this build does not have it.
+    pub fn new(isa: Isa) -> Option<Self> {
+        if !isa.is_available() {
+            return None;
+        }
+        Some(Self {
+            isa,
+            stages: &scalar::STAGES,
+        })
+    }
+
+    /// The widest variant of this processor.
+    pub fn best() -> Self {
+        Isa::available()
+            .filter_map(Self::new)
+            .last()
+            .unwrap_or(Self {
+                isa: Isa::Scalar,
+                stages: &scalar::STAGES,
+            })
+    }
+
+    /// The instruction set it was chosen for.
+    pub fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// f32 elements of scratch that one call needs, whatever the dtype and the number of positions.
+    pub fn scratch_len(queries: usize, head_dim: usize) -> usize {
+        Plan::new(queries, head_dim).len()
+    }
+
+    /// `out[m] = Σ_s softmax_s(queries[m]·keys[head, s]) values[head, s]`, for all positions s of the views.
+    ///
+    /// # Shapes
+    /// `keys`, `values`: `[kv_heads, len, head_dim]`, the window to attend to ([`KvView::window`]); their dtypes may
+    /// differ. `queries`, `out`: `[queries, head_dim]`, the queries already rotated and divided by √head_dim.
+    /// `scratch`: at least [`Self::scratch_len`], its contents of no meaning before and after.
+    ///
+    /// # Edge cases
+    /// * No positions: zeros.
+    /// * Weights below e⁻⁸⁷ of the largest are 0. A logit of −∞ weighs 0.
+    /// * A logit of NaN or +∞ makes every element of that query NaN, and so does it when every logit is −∞. A logit
+    ///   that overflows f32 is infinite.
+    /// * A NaN value makes its element NaN for every query; an infinite value makes it infinite, or NaN where its weight
+    ///   is 0.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where keys and values differ in shape, `head` is not below `kv_heads`, or a slice has not the
+    /// length of its shape.
+    pub fn pool(
+        self,
+        keys: &KvView<'_>,
+        values: &KvView<'_>,
+        head: usize,
+        queries: &[f32],
+        scratch: &mut [f32],
+        out: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let refuse = |what, expected, got| {
+            Err(ShapeError {
+                op: "Attend::pool",
+                what,
+                expected,
+                got,
+            })
+        };
+        let [kv_heads, len, head_dim] = keys.shape();
+        for (axis, (&expected, got)) in ["KV heads", "positions", "head_dim"]
+            .iter()
+            .zip(keys.shape().iter().zip(values.shape()))
+        {
+            if expected != got {
+                return refuse(*axis, expected, got);
+            }
+        }
+        let (Some(key_bytes), Some(value_bytes)) = (keys.head(head), values.head(head)) else {
+            return refuse("head (below)", kv_heads, head);
+        };
+        if head_dim == 0 || !queries.len().is_multiple_of(head_dim) {
+            return refuse(
+                "elements of the queries (multiple of)",
+                head_dim,
+                queries.len(),
+            );
+        }
+        if out.len() != queries.len() {
+            return refuse("elements of the result", queries.len(), out.len());
+        }
+        let plan = Plan::new(queries.len() / head_dim, head_dim);
+        if len == 0 {
+            out.fill(0.0);
+            return Ok(());
+        }
+        let missing = |got| ShapeError {
+            op: "Attend::pool",
+            what: "elements of scratch (at least)",
+            expected: plan.len(),
+            got,
+        };
+        let given = scratch.len();
+        let mut scratch = Scratch::new(scratch, &plan).ok_or(missing(given))?;
+        scratch.prepare(queries, keys.head_scales(head));
+        let scores = self.stages.scores[keys.dtype() as usize];
+        let mix = self.stages.mix[values.dtype() as usize];
+        for start in (0..len).step_by(TILE) {
+            let (Some(keys), Some(values)) = (
+                Tile::new(key_bytes, start, head_dim, keys.dtype()),
+                Tile::new(value_bytes, start, head_dim, values.dtype()),
+            ) else {
+                break;
+            };
+            scratch.for_each_group(|mut group| {
+                let live = group.queries.live;
+                // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of
+                // these otherwise safe functions.
+                unsafe {
+                    scores(&keys, &group.queries, group.weights);
+                    (self.stages.weigh)(keys.len, group.weights, &mut group.state);
+                    mix(&values, group.weights, &group.state, live, group.sums);
+                }
+            });
+        }
+        scratch.finish(values.head_scales(head), out);
+        Ok(())
+    }
+}

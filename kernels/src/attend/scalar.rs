@@ -1,0 +1,72 @@
+//! The three stages in plain loops: one position and one query at a time.
+
+use super::{GROUP, Queries, Stages, State, Tile, Weights};
+use crate::element::{Bf16, Element, F16, F32, I8};
+use crate::softmax::exp_of_non_positive;
+
+pub(super) const STAGES: Stages = Stages {
+    scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    weigh,
+    mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+};
+
+fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
+    let padded = queries.rows.len() / GROUP;
+    for (key, logits) in keys.rows(E::BYTES).zip(logits) {
+        *logits = [0.0; GROUP];
+        let rows = queries.rows.chunks_exact(padded).take(queries.live);
+        for (query, logit) in rows.zip(logits) {
+            let products = key.chunks_exact(E::BYTES).zip(query);
+            *logit = products.map(|(k, q)| E::read(k) * q).sum();
+        }
+    }
+}
+
+fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
+    for m in 0..GROUP {
+        let tile = &mut weights[..positions];
+        let before = state.max[m];
+        // A NaN is never the larger: it stays in its logit, and gets into the sum with it.
+        let max = tile
+            .iter()
+            .fold(before, |max, w| if w[m] > max { w[m] } else { max });
+        let mut sum = 0.0;
+        for weight in tile.iter_mut() {
+            weight[m] = exp(weight[m] - max);
+            sum += weight[m];
+        }
+        state.rescale[m] = exp(before - max);
+        state.sum[m] = state.sum[m] * state.rescale[m] + sum;
+        state.max[m] = max;
+    }
+}
+
+/// e^x for x ≤ 0, and NaN for NaN.
+fn exp(x: f32) -> f32 {
+    if x.is_nan() {
+        x
+    } else {
+        exp_of_non_positive(x)
+    }
+}
+
+/// Each element of a position, weighed, onto the sums.
+fn mix<E: Element>(
+    values: &Tile<'_>,
+    weights: &Weights,
+    state: &State<'_>,
+    live: usize,
+    sums: &mut [f32],
+) {
+    let padded = sums.len() / GROUP;
+    for (m, sums) in sums.chunks_exact_mut(padded).take(live).enumerate() {
+        for sum in sums.iter_mut() {
+            *sum *= state.rescale[m];
+        }
+        for (value, weights) in values.rows(E::BYTES).zip(weights) {
+            for (sum, v) in sums.iter_mut().zip(value.chunks_exact(E::BYTES)) {
+                *sum += weights[m] * E::read(v);
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A fully connected layer in f32.
+
+mod scalar;
+
+use crate::{Isa, ShapeError};
+
+/// The operands, of lengths that fit each other; nothing is empty.
+struct Layer<'a> {
+    /// `[outputs, inputs]`
+    weights: &'a [f32],
+    /// `[outputs]`
+    bias: &'a [f32],
+    /// `[rows, inputs]`
+    input: &'a [f32],
+    /// Inputs of one row.
+    inputs: usize,
+}
+
+/// Writes `[rows, outputs]`.
+type Apply = unsafe fn(&Layer<'_>, &mut [f32]);
+
+/// A fully connected layer, chosen for one instruction set. Holding one proves that the processor has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Dense {
+    isa: Isa,
+    apply: Apply,
+}
+
+impl Dense {
+    /// The variant for `isa`; `None` where this processor or this build does not have it.
+    pub fn new(isa: Isa) -> Option<Self> {
+        if !isa.is_available() {
+            return None;
+        }
+        Some(Self {
+            isa,
+            apply: scalar::apply,
+        })
+    }
+
+    /// The widest variant of this processor.
+    pub fn best() -> Self {
+        Isa::available()
+            .filter_map(Self::new)
+            .last()
+            .unwrap_or(Self {
+                isa: Isa::Scalar,
+                apply: scalar::apply,
+            })
+    }
+
+    /// The instruction set it was chosen for.
+    pub fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// `out[r, o] = bias[o] + Σ_i weights[o, i] · input[r, i]`. Rows share one reading of the weights, up to four at a
+    /// time.
+    ///
+    /// # Shapes
+    /// `weights`: `[outputs, inputs]`, `bias`: `[outputs]`, `input`: `[rows, inputs]`, `out`: `[rows, outputs]`. The
+    /// numbers of outputs and inputs are taken from `bias` and `input`.
+    ///
+    /// # Edge cases
+    /// No inputs: the bias. The products are summed from +0 in f32, in an order of the variant's own, and the bias is
+    /// added last. NaN and infinities go through as in that sum.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where a slice has not the length of its shape.
+    pub fn apply(
+        self,
+        weights: &[f32],
+        bias: &[f32],
+        input: &[f32],
+        rows: usize,
+        out: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let refuse = |what, expected, got| {
+            Err(ShapeError {
+                op: "Dense::apply",
+                what,
+                expected,
+                got,
+            })
+        };
+        let outputs = bias.len();
+        let results = rows.saturating_mul(outputs);
+        if out.len() != results {
+            return refuse("elements of the result", results, out.len());
+        }
+        if rows == 0 || outputs == 0 {
+            return Ok(());
+        }
+        let inputs = input.len() / rows;
+        if inputs * rows != input.len() {
+            return refuse("elements of the input", inputs * rows, input.len());
+        }
+        if weights.len() != outputs.saturating_mul(inputs) {
+            return refuse("weights", outputs.saturating_mul(inputs), weights.len());
+        }
+        if inputs == 0 {
+            for out in out.chunks_exact_mut(outputs) {
+                out.copy_from_slice(bias);
+            }
+            return Ok(());
+        }
+        let layer = Layer {
+            weights,
+            bias,
+            input,
+            inputs,
+        };
+        // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of these
+        // otherwise safe functions.
+        unsafe { (self.apply)(&layer, out) };
+        Ok(())
+    }
+}

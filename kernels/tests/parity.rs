@@ -1,0 +1,157 @@
+//! Every operation, on every instruction set that this processor has, against the plain f64 loops of `reference`.
+
+mod reference;
+
+use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
+use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits};
+
+/// Positions: nothing, one, and around every number that a variant takes at once (1, 2, 4, 8, 16) and the tile (64).
+const LENGTHS: [usize; 19] = [
+    0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 129, 193,
+];
+
+/// Head dimensions: around registers of 4, 8 and 16 lanes, blocks of 2 and 4 registers, and those that models have.
+const HEAD_DIMS: [usize; 23] = [
+    1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 80, 96, 128, 131,
+];
+
+/// Queries: around the four that share registers.
+const QUERIES: [usize; 7] = [1, 2, 3, 4, 5, 8, 9];
+
+fn attends() -> Vec<Attend> {
+    Isa::available().filter_map(Attend::new).collect()
+}
+
+fn means() -> Vec<Mean> {
+    Isa::available().filter_map(Mean::new).collect()
+}
+
+/// Two heads with something between them, at an odd address.
+fn buffer(dtype: Dtype, len: usize, head_dim: usize, numbers: &mut Numbers) -> Buffer {
+    let scales = match (dtype, numbers.bits() % 3) {
+        (Dtype::I8, 0) => Scales::PerTensor(0.011),
+        (Dtype::I8, 1) => {
+            let each = numbers.take(2 * head_dim, 0.02);
+            Scales::PerChannel(each.iter().map(|s| s.abs() + 0.001).collect())
+        }
+        (Dtype::I8, _) => Scales::None,
+        _ => Scales::None,
+    };
+    // Without scales the integers themselves are the elements.
+    let size = match (&scales, dtype) {
+        (Scales::None, Dtype::I8) => 5.0,
+        _ => 1.0,
+    };
+    let elements = numbers.take(2 * len * head_dim, size);
+    let (slack, offset) = ((numbers.bits() % 5) as usize, (numbers.bits() % 4) as usize);
+    Buffer::new(dtype, [2, len, head_dim], slack, offset, scales, &elements)
+}
+
+fn pool(variant: Attend, keys: &Buffer, values: &Buffer, queries: &[f32]) -> Vec<f32> {
+    let head_dim = keys.shape[2];
+    let mut scratch = vec![f32::NAN; Attend::scratch_len(queries.len() / head_dim, head_dim)];
+    let mut out = vec![f32::NAN; queries.len()];
+    variant
+        .pool(
+            &keys.view(),
+            &values.view(),
+            1,
+            queries,
+            &mut scratch,
+            &mut out,
+        )
+        .unwrap();
+    out
+}
+
+#[test]
+fn attend_agrees_at_every_shape_and_dtype() {
+    let mut numbers = Numbers(1);
+    for head_dim in HEAD_DIMS {
+        for len in LENGTHS {
+            for dtype in DTYPES {
+                let keys = buffer(dtype, len, head_dim, &mut numbers);
+                let values = buffer(dtype, len, head_dim, &mut numbers);
+                let (key_rows, value_rows) = (keys.rows(1, 0), values.rows(1, 0));
+                for m in QUERIES {
+                    let queries = numbers.take(m * head_dim, 0.7);
+                    let expected: Vec<_> = queries
+                        .chunks(head_dim)
+                        .flat_map(|q| reference::attend(&key_rows, &value_rows, q, |_| 0.0))
+                        .collect();
+                    for variant in attends() {
+                        let got = pool(variant, &keys, &values, &queries);
+                        let case = (variant.isa(), dtype, len, head_dim, m);
+                        assert_admits(&expected, &got, &case);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn mean_agrees_at_every_shape_and_dtype() {
+    let mut numbers = Numbers(2);
+    for head_dim in HEAD_DIMS {
+        for len in LENGTHS {
+            for dtype in DTYPES {
+                let values = buffer(dtype, len, head_dim, &mut numbers);
+                let expected = reference::mean(&values.rows(1, 0), head_dim);
+                for variant in means() {
+                    let mut out = vec![f32::NAN; head_dim];
+                    variant.pool(&values.view(), 1, &mut out).unwrap();
+                    assert_admits(&expected, &out, &(variant.isa(), dtype, len, head_dim));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn positions_added_one_by_one_make_the_mean() {
+    let mut numbers = Numbers(3);
+    for head_dim in HEAD_DIMS {
+        for dtype in DTYPES {
+            let len = 9;
+            let values = buffer(dtype, len, head_dim, &mut numbers);
+            for variant in means() {
+                let mut sums = vec![0.0; 2 * head_dim];
+                for position in 0..len {
+                    variant.add(&values.view(), position, &mut sums).unwrap();
+                }
+                for head in 0..2 {
+                    let expected = reference::mean(&values.rows(head, 0), head_dim);
+                    let means: Vec<f32> = sums[head * head_dim..][..head_dim]
+                        .iter()
+                        .map(|sum| sum / len as f32)
+                        .collect();
+                    assert_admits(&expected, &means, &(variant.isa(), dtype, head_dim));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_agrees_at_every_shape() {
+    let mut numbers = Numbers(4);
+    for inputs in [0].into_iter().chain(HEAD_DIMS) {
+        for outputs in [0, 1, 2, 3, 4, 5, 7, 8, 9, 33] {
+            for rows in [0, 1, 2, 3, 4, 5, 8, 9] {
+                let weights = numbers.take(outputs * inputs, 1.0);
+                let bias = numbers.take(outputs, 1.0);
+                let input = numbers.take(rows * inputs, 2.0);
+                let expected = reference::dense(&weights, &bias, &input, rows);
+                for variant in Isa::available().filter_map(Dense::new) {
+                    let mut out = vec![f32::NAN; rows * outputs];
+                    variant
+                        .apply(&weights, &bias, &input, rows, &mut out)
+                        .unwrap();
+                    let case = (variant.isa(), inputs, outputs, rows);
+                    assert_admits(&expected, &out, &case);
+                }
+            }
+        }
+    }
+}
