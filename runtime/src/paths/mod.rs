@@ -6,5 +6,5 @@ mod vote;
 
 pub use launch::{FinishReason, Launch, LaunchTimes, PathId, ReasoningPath, Stop, launch};
 pub(crate) use text::PathText;
-pub(crate) use vote::{Ballot, find_answer, majority};
-pub use vote::{Vote, VoteRule};
+pub(crate) use vote::{Ballot, majority};
+pub use vote::{Vote, VoteRule, find_answer};
