@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::kv::KvPlan;
-use crate::paths::{FinishReason, PathId, Vote};
+use crate::paths::{CheckTaken, FinishReason, PathId, PathScore, Vote};
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,6 +16,12 @@ pub struct Answer {
     /// Votes from the winner down; empty without a vote.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
+    /// What each check did; one that found no path running is not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckTaken>,
+    /// What was asked for and is not quite what was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Every path, by number.
     pub paths: Vec<PathAnswer>,
     /// Tokens by phase.
@@ -45,9 +51,15 @@ pub struct PathAnswer {
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: FinishReason,
-    /// What the answer pattern finds in its text.
+    /// What the answer pattern finds in its text; `None` where it was not finished.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    /// What each check said that it came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<PathScore>,
+    /// Tokens it had generated when a check dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped_at_tokens: Option<usize>,
     /// Mean log-probability of its tokens under the model itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_logprob: Option<f64>,
@@ -64,6 +76,8 @@ pub struct TokenCounts {
     pub prefilled: usize,
     /// Generated, over all paths.
     pub generated: usize,
+    /// Of these, by paths that did not vote: dropped, or cut when the question was settled.
+    pub unused: usize,
 }
 
 /// Wall time by phase, in milliseconds.
@@ -75,9 +89,15 @@ pub struct PhaseTimes {
     pub prefill_ms: f64,
     /// Copying the prompt's keys and values to each path.
     pub fork_ms: f64,
-    /// Drawing tokens and running the model on them.
+    /// Drawing tokens, running the model on them and reading answers.
     pub decode_ms: f64,
-    /// Finding answers and counting them.
+    /// Scoring paths, over all checks; not part of `decode_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_ms: Option<f64>,
+    /// Moving kept rows together and giving back memory, over all checks; not part of `decode_ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compact_ms: Option<f64>,
+    /// Counting votes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vote_ms: Option<f64>,
     /// From the question to the first token of any path.

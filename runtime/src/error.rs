@@ -114,6 +114,21 @@ pub enum Error {
         /// Logits in all.
         vocabulary: usize,
     },
+    /// A check gave a path a score that is no number.
+    #[error(
+        "head {head:?}, row {row}, {tokens} tokens: score {score}: keys and values or log-probabilities are not finite, or \
+         the head is broken (`curt doctor` replays a known transcript)"
+    )]
+    Check {
+        /// The head's name.
+        head: String,
+        /// The path's row in the cache.
+        row: usize,
+        /// Tokens the path had generated.
+        tokens: usize,
+        /// What it scored.
+        score: f64,
+    },
     /// Somebody asked to stop.
     #[error("cancelled after {tokens} generated tokens")]
     Cancelled {

@@ -16,13 +16,14 @@
 //! ```
 //!
 //! [`Engine::ask`] is the one door. Beneath it, each module does one thing: [`package`] opens a model folder,
-//! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`paths`] runs N paths from
-//! one prompt.
+//! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`head`] scores a path from what
+//! is cached of it, [`paths`] runs N paths from one prompt: launches, checks, resumes, votes.
 
 pub mod answer;
 pub mod engine;
 mod error;
 pub mod generate;
+pub mod head;
 pub mod kv;
 pub mod metrics;
 pub mod package;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use curt::Package;
 use curt::generate::Sampling;
-use curt::paths::{Launch, launch};
+use curt::paths::{Launch, PathId, Policy, launch};
 use support::{decoder, never, tokens};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -85,12 +85,14 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
                 seed: 3,
                 max_tokens: 40,
                 eos_ids: &[],
+                checks: &[],
+                policy: &Policy::default(),
                 cancel: &cancel,
             };
             // Counts at the first and at the last token of each path lie around all steps between.
             let mut counts = Vec::with_capacity(8 * 40);
             let mut ended = [0usize; 8];
-            launch(&mut decoder, &launched, &mut |path, _| {
+            launch(&mut decoder, &launched, &mut |path: PathId, _: u32| {
                 counts.push(ALLOCATIONS.load(Ordering::Relaxed));
                 ended[path] += 1;
                 // Paths leave at different lengths, so that rows move.

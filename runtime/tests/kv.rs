@@ -115,10 +115,11 @@ fn dropping_rows_leaves_the_others_as_they_were() {
             decoder.fork(6).unwrap();
             decoder.step(&[10, 20, 30, 40, 50, 60], &never()).unwrap();
         }
-        // Rows 1 and 3 go: the last takes the place of each.
-        assert_eq!(some.drop_row(1).unwrap(), Some(5));
-        assert_eq!(some.drop_row(3).unwrap(), Some(4));
-        let rows = [0usize, 5, 2, 4];
+        // Rows 1 and 3 go: those beyond the new end take their places.
+        let mut rows = Vec::new();
+        some.keep_rows(&[0, 2, 4, 5], &mut rows).unwrap();
+        assert_eq!(rows, [0, 4, 2, 5]);
+        some.release_dropped();
         for step in 0..4u32 {
             let token = |row: usize| (row as u32 * 13 + step) % 200;
             let fed: Vec<u32> = (0..6).map(token).collect();
@@ -132,8 +133,11 @@ fn dropping_rows_leaves_the_others_as_they_were() {
                 }
             }
         }
-        assert_eq!(some.drop_row(3).unwrap(), None);
-        assert!(some.drop_row(3).is_err());
+        for wrong in [&[][..], &[1, 0], &[0, 0], &[0, 4]] {
+            assert!(some.keep_rows(wrong, &mut rows).is_err(), "{wrong:?}");
+        }
+        some.keep_rows(&[3], &mut rows).unwrap();
+        assert_eq!((rows.as_slice(), some.kv().rows()), (&[3][..], 1));
     }
 }
 

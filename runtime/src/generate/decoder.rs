@@ -203,14 +203,20 @@ impl Decoder {
         self.kv.rewind(len)
     }
 
-    /// Gives up `row`; the last row takes its place. Returns the index that the moved row had.
+    /// Gives up all rows but `kept`, ascending; `order[row]` is then the index that `row` had. The logits of the last step
+    /// stay under the old indices.
     ///
     /// # Errors
-    /// [`Error::Shape`] past the last row, or for the only one.
-    pub fn drop_row(&mut self, row: usize) -> Result<Option<usize>> {
-        let moved = self.kv.drop_row(row)?;
+    /// [`Error::Shape`] for no rows, rows out of order, or one past the last.
+    pub fn keep_rows(&mut self, kept: &[usize], order: &mut Vec<usize>) -> Result<()> {
+        self.kv.keep_rows(kept, order)?;
         self.bound_rows = 0;
-        Ok(moved)
+        Ok(())
+    }
+
+    /// Gives the memory of rows that are not in use back to the system; see [`KvCache::release_dropped`].
+    pub fn release_dropped(&mut self) -> u64 {
+        self.kv.release_dropped()
     }
 
     /// Keeps row 0 alone.

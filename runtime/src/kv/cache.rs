@@ -166,24 +166,53 @@ impl KvCache {
         Ok(())
     }
 
-    /// Gives up `row`: the last row takes its place. Returns the index that the moved row had, `None` where `row` was
-    /// the last.
+    /// Gives up all rows but `kept`, ascending. Those beyond the new end move into freed places: the fewest copies.
+    ///
+    /// `order[row]` is then the index that `row` had.
     ///
     /// # Errors
-    /// [`ShapeError`] past the last row, or for the only one.
-    pub fn drop_row(&mut self, row: usize) -> Result<Option<usize>> {
-        self.check_index("row", row, self.rows)?;
-        if self.rows == 1 {
-            return Err(shape("rows left after the drop (at least)", 1, 0).into());
+    /// [`ShapeError`] for no rows, rows out of order, or one past the last.
+    pub fn keep_rows(&mut self, kept: &[usize], order: &mut Vec<usize>) -> Result<()> {
+        if kept.is_empty() {
+            return Err(shape("rows to keep (at least)", 1, 0).into());
         }
-        let last = self.rows - 1;
-        if row != last {
-            for region in 0..2 * self.geometry.layers {
-                self.copy_row(region, last, row);
+        for pair in kept.windows(2) {
+            self.check_index("row to keep, ascending", pair[0], pair[1])?;
+        }
+        self.check_index("row", kept[kept.len() - 1], self.rows)?;
+        order.clear();
+        order.extend(0..kept.len());
+        let stay = kept.partition_point(|&row| row < kept.len());
+        let mut moving = kept[stay..].iter();
+        for (place, origin) in order.iter_mut().enumerate() {
+            if kept[..stay].binary_search(&place).is_ok() {
+                continue;
+            }
+            if let Some(&row) = moving.next() {
+                for region in 0..2 * self.geometry.layers {
+                    self.copy_row(region, row, place);
+                }
+                *origin = row;
             }
         }
-        self.rows = last;
-        Ok((row != last).then_some(last))
+        self.rows = kept.len();
+        Ok(())
+    }
+
+    /// Gives the memory of rows that are not in use back to the system, where whole pages are theirs alone. Returns the
+    /// bytes. They are mapped still, and read as zeros.
+    pub fn release_dropped(&mut self) -> u64 {
+        if self.layout == KvLayout::Growing {
+            // Rows in use take their whole lengths anew at each step, from the region's beginning on.
+            return 0;
+        }
+        let used = self.rows * self.row_bytes(self.head_stride(self.len));
+        let mut released = 0;
+        for region in 0..2 * self.geometry.layers {
+            let start = region * self.region_bytes;
+            released += self.past.release(start + used..start + self.region_bytes);
+        }
+        released
     }
 
     /// Keeps row 0 alone.

@@ -1,10 +1,13 @@
-//! Launch: fork the prompt, draw a token for each path at each step, and let paths leave as they end.
+//! Launch, check, resume: fork the prompt, draw a token for each path at each step, and let paths leave as they end or
+//! are dropped.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Checks;
+use super::{Check, Fate, Policy, Schedule, Vote};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, PathRandom, Sampler, Sampling};
 use crate::session::CancelToken;
@@ -24,6 +27,30 @@ pub enum FinishReason {
     MaxTokens,
     /// It reached the end of the model's context before that.
     Context,
+    /// A check dropped it.
+    Dropped,
+    /// The question was settled without it.
+    Decided,
+}
+
+impl FinishReason {
+    /// Whether the path came to its own end, and votes.
+    pub fn votes(self) -> bool {
+        !matches!(self, Self::Dropped | Self::Decided)
+    }
+}
+
+/// What a check said of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PathScore {
+    /// Which check, from 0.
+    pub check: usize,
+    /// Generated tokens that it had seen.
+    pub at_tokens: usize,
+    /// The score, in \[0, 1\]: larger is better.
+    pub score: f64,
+    /// Whether the path went on.
+    pub kept: bool,
 }
 
 /// One sampled trajectory from the prompt to its end.
@@ -37,6 +64,8 @@ pub struct ReasoningPath {
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish: FinishReason,
+    /// What each check said that it came to.
+    pub scores: Vec<PathScore>,
 }
 
 impl ReasoningPath {
@@ -52,7 +81,7 @@ impl ReasoningPath {
 pub struct Launch<'a> {
     /// Number of paths.
     pub paths: usize,
-    /// The prompt's tokens, cached in row 0, read again for the repetition penalty.
+    /// The prompt's tokens, cached in row 0, read again for the repetition penalty and by heads.
     pub prompt: &'a [u32],
     /// How tokens are drawn.
     pub sampling: Sampling,
@@ -62,6 +91,10 @@ pub struct Launch<'a> {
     pub max_tokens: usize,
     /// Tokens that end a path.
     pub eos_ids: &'a [u32],
+    /// When paths are scored, by what, and who goes on.
+    pub checks: &'a [Check],
+    /// When the question is settled; its own checks are not read.
+    pub policy: &'a Policy,
     /// Cancels between tokens, and inside a step.
     pub cancel: &'a CancelToken,
 }
@@ -69,116 +102,367 @@ pub struct Launch<'a> {
 /// What the caller of a launch says to a token.
 pub type Stop = ControlFlow<()>;
 
-/// What a launch took.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LaunchTimes {
+/// Sees what happens during a launch.
+pub trait Watch {
+    /// A path has drawn a token; may end the path there.
+    ///
+    /// # Errors
+    /// Any, which ends the launch.
+    fn token(&mut self, path: PathId, token: u32) -> Result<Stop>;
+
+    /// A path has ended by itself: its answer, which votes.
+    ///
+    /// # Errors
+    /// Any, which ends the launch.
+    fn finished(&mut self, path: PathId) -> Result<Option<String>>;
+
+    /// A check is over.
+    fn checked(&mut self, _check: &CheckTaken, _paths: &[ReasoningPath]) {}
+}
+
+impl<F: FnMut(PathId, u32) -> Result<Stop>> Watch for F {
+    fn token(&mut self, path: PathId, token: u32) -> Result<Stop> {
+        self(path, token)
+    }
+
+    fn finished(&mut self, _path: PathId) -> Result<Option<String>> {
+        Ok(None)
+    }
+}
+
+/// What a check took and did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckTaken {
+    /// Which check, from 0.
+    pub check: usize,
+    /// Generated tokens of each path that it saw.
+    pub at_tokens: usize,
+    /// Paths that it scored.
+    pub scored: usize,
+    /// Of these, those that went on.
+    pub kept: usize,
+    /// What it scored them by.
+    pub signal: String,
+    /// Whether its scores are probabilities that a path is right.
+    pub calibrated: bool,
+    /// Scoring, in milliseconds.
+    pub score_ms: f64,
+    /// Moving kept rows together and giving back the memory of the others, in milliseconds.
+    pub compact_ms: f64,
+    /// Bytes of KV cache given back.
+    pub released_bytes: u64,
+}
+
+/// What a launch gave.
+#[derive(Debug)]
+pub struct Launched {
+    /// The paths, by number.
+    pub paths: Vec<ReasoningPath>,
+    /// The path whose row, row 0, is still cached.
+    pub cached: PathId,
+    /// What each check did, those that found no path running left out.
+    pub checks: Vec<CheckTaken>,
+    /// Votes of the finished paths, from the winner down.
+    pub votes: Vec<Vote>,
     /// Copying the prompt's keys and values to each path's row.
     pub fork: Duration,
-    /// Drawing tokens and running the model on them.
+    /// Drawing tokens and running the model on them; checks are not in it.
     pub decode: Duration,
+    /// Counting the votes.
+    pub vote: Duration,
 }
 
-/// Paths that still decode, by row.
+/// A path that decodes; its row is its place in the list.
+#[derive(Clone, Copy)]
 struct Running {
-    path: usize,
+    path: PathId,
     next: u32,
+    /// Row of the last step whose logits are this path's.
+    logits_row: usize,
 }
 
-/// Decodes `launch.paths` paths from the prompt cached in the decoder's row 0, until all have ended.
+/// Decodes `launch.paths` paths from the prompt cached in the decoder's row 0, until all have ended, were dropped, or the
+/// question is settled. A check at L tokens sees the L-th token cached, and leaves the logits after it as they are.
 ///
-/// `on_token` sees each path's token as it is drawn and may end the path there. Returns the paths by number, and leaves
-/// one row cached: that of the path that ended last, whose number comes with them. Nothing is allocated per step.
+/// Leaves one row cached. Nothing is allocated per step.
 ///
 /// # Errors
-/// [`Error::Option`] for no paths or no tokens, [`Error::Cancelled`], [`Error::NonFiniteLogits`], and those of
-/// [`Decoder::step`].
+/// [`Error::Option`] for no paths or no tokens or a policy that does not fit, [`Error::Cancelled`],
+/// [`Error::NonFiniteLogits`], [`Error::Check`], and those of [`Decoder::step`].
 pub fn launch(
     decoder: &mut Decoder,
     launch: &Launch<'_>,
-    on_token: &mut dyn FnMut(PathId, u32) -> Result<Stop>,
-) -> Result<(Vec<ReasoningPath>, PathId, LaunchTimes)> {
+    watch: &mut dyn Watch,
+) -> Result<Launched> {
     if launch.paths == 0 {
         return Err(Error::option("--paths", "at least 1", 0));
     }
     if launch.max_tokens == 0 {
         return Err(Error::option("--max-tokens", "at least 1", 0));
     }
-    let mut times = LaunchTimes::default();
+    let policy = Policy {
+        checks: launch
+            .checks
+            .iter()
+            .map(|c| (c.at_tokens, c.keep))
+            .collect(),
+        ..launch.policy.clone()
+    };
+    policy.check(launch.paths)?;
     let clock = Instant::now();
     decoder.fork(launch.paths)?;
-    times.fork = clock.elapsed();
+    let fork = clock.elapsed();
 
-    let mut sampler = Sampler::new(launch.sampling, decoder.vocabulary())?;
-    let mut random = PathRandom::new(launch.seed);
-    // A path ends at the latest where the cache does.
-    let capacity = launch.max_tokens.min(decoder.kv().room() + 1);
-    let mut paths: Vec<ReasoningPath> = (0..launch.paths)
-        .map(|id| ReasoningPath {
-            id,
-            tokens: Vec::with_capacity(capacity),
-            logprobs: Vec::with_capacity(capacity),
-            finish: FinishReason::MaxTokens,
-        })
-        .collect();
-    let mut running: Vec<Running> = (0..launch.paths)
-        .map(|path| Running { path, next: 0 })
-        .collect();
-    let mut feed: Vec<u32> = Vec::with_capacity(launch.paths);
-    let mut last = 0;
-
+    let mut course = Course::new(decoder, launch, policy)?;
     let clock = Instant::now();
-    for step in 0..launch.max_tokens {
-        // From the last row to the first, so that a row that moves into a freed place has been dealt with.
-        for row in (0..running.len()).rev() {
-            if launch.cancel.is_cancelled() {
-                return Err(cancelled(&paths));
+    course.run(decoder, watch)?;
+    let elapsed = clock.elapsed();
+    let checked: f64 = course
+        .taken
+        .iter()
+        .map(|c| c.score_ms + c.compact_ms)
+        .sum::<f64>();
+    let clock = Instant::now();
+    let votes = course.schedule.votes();
+    let vote = clock.elapsed();
+    Ok(Launched {
+        votes,
+        paths: course.paths,
+        cached: course.cached,
+        checks: course.taken,
+        fork,
+        decode: elapsed.saturating_sub(Duration::from_secs_f64(checked / 1e3)),
+        vote,
+    })
+}
+
+/// A launch under way.
+struct Course<'a> {
+    launch: &'a Launch<'a>,
+    schedule: Schedule,
+    checks: Checks<'a>,
+    sampler: Sampler,
+    random: PathRandom,
+    paths: Vec<ReasoningPath>,
+    running: Vec<Running>,
+    /// The path of row 0 when nothing runs any more.
+    cached: PathId,
+    taken: Vec<CheckTaken>,
+    // Buffers, made once.
+    feed: Vec<u32>,
+    kept: Vec<usize>,
+    order: Vec<usize>,
+    moved: Vec<Running>,
+    rows: Vec<PathId>,
+    scored: Vec<(PathId, f64)>,
+}
+
+impl<'a> Course<'a> {
+    fn new(decoder: &Decoder, launch: &'a Launch<'a>, policy: Policy) -> Result<Self> {
+        let n = launch.paths;
+        // A path ends at the latest where the cache does.
+        let capacity = launch.max_tokens.min(decoder.kv().room() + 1);
+        Ok(Self {
+            schedule: Schedule::new(n, policy),
+            checks: Checks::new(launch.checks, n, launch.seed),
+            sampler: Sampler::new(launch.sampling, decoder.vocabulary())?,
+            random: PathRandom::new(launch.seed),
+            paths: (0..n)
+                .map(|id| ReasoningPath {
+                    id,
+                    tokens: Vec::with_capacity(capacity),
+                    logprobs: Vec::with_capacity(capacity),
+                    finish: FinishReason::MaxTokens,
+                    scores: Vec::with_capacity(launch.checks.len()),
+                })
+                .collect(),
+            running: (0..n)
+                .map(|path| Running {
+                    path,
+                    next: 0,
+                    // The prompt's logits stand in row 0 and hold for every path.
+                    logits_row: 0,
+                })
+                .collect(),
+            cached: 0,
+            taken: Vec::with_capacity(launch.checks.len()),
+            feed: Vec::with_capacity(n),
+            kept: Vec::with_capacity(n),
+            order: Vec::with_capacity(n),
+            moved: Vec::with_capacity(n),
+            rows: Vec::with_capacity(n),
+            scored: Vec::with_capacity(n),
+            launch,
+        })
+    }
+
+    fn run(&mut self, decoder: &mut Decoder, watch: &mut dyn Watch) -> Result<()> {
+        for step in 0..self.launch.max_tokens {
+            self.draw(decoder, step)?;
+            self.end(decoder, step, watch)?;
+            if self.settled() {
+                break;
             }
-            let path = &mut paths[running[row].path];
-            // The prompt's logits stand in row 0 and hold for every path.
-            let logits = decoder.logits(if step == 0 { 0 } else { row });
-            let before = launch.prompt.iter().chain(&path.tokens);
-            let drawn = sampler.draw(logits, before, &mut random, (path.id, step))?;
+            self.feed.clear();
+            self.feed.extend(self.running.iter().map(|r| r.next));
+            decoder
+                .step(&self.feed, self.launch.cancel)
+                .map_err(|error| match error {
+                    Error::Cancelled { .. } => self.cancelled(),
+                    other => other,
+                })?;
+            for (row, running) in self.running.iter_mut().enumerate() {
+                running.logits_row = row;
+            }
+            while let Some(index) = self.schedule.due(step + 1) {
+                self.check(decoder, index, watch)?;
+            }
+            if self.settled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws each running path's next token.
+    fn draw(&mut self, decoder: &Decoder, step: usize) -> Result<()> {
+        for row in 0..self.running.len() {
+            if self.launch.cancel.is_cancelled() {
+                return Err(self.cancelled());
+            }
+            let running = &mut self.running[row];
+            let path = &mut self.paths[running.path];
+            let logits = decoder.logits(running.logits_row);
+            let before = self.launch.prompt.iter().chain(&path.tokens);
+            let key = (path.id, step);
+            let drawn = self.sampler.draw(logits, before, &mut self.random, key)?;
             path.tokens.push(drawn.token);
             path.logprobs.push(drawn.logprob);
-            running[row].next = drawn.token;
+            running.next = drawn.token;
         }
-        for row in (0..running.len()).rev() {
-            let Running { path, next } = running[row];
-            let stopped = on_token(path, next)?.is_break();
-            let finish = if launch.eos_ids.contains(&next) {
+        Ok(())
+    }
+
+    /// Lets the paths leave that their last token ended.
+    fn end(&mut self, decoder: &mut Decoder, step: usize, watch: &mut dyn Watch) -> Result<()> {
+        self.kept.clear();
+        for row in 0..self.running.len() {
+            let Running { path, next, .. } = self.running[row];
+            let stopped = watch.token(path, next)?.is_break();
+            let finish = if self.launch.eos_ids.contains(&next) {
                 FinishReason::Eos
             } else if stopped {
                 FinishReason::Stop
-            } else if step + 1 == launch.max_tokens {
+            } else if step + 1 == self.launch.max_tokens {
                 FinishReason::MaxTokens
             } else {
+                self.kept.push(row);
                 continue;
             };
-            paths[path].finish = finish;
-            last = path;
-            running.swap_remove(row);
-            if !running.is_empty() {
-                decoder.drop_row(row)?;
+            self.paths[path].finish = finish;
+            let answer = watch.finished(path)?;
+            self.schedule.finished(path, answer);
+        }
+        self.keep_rows(decoder)
+    }
+
+    /// Scores the running paths and drops those that do not go on.
+    fn check(&mut self, decoder: &mut Decoder, index: usize, watch: &mut dyn Watch) -> Result<()> {
+        let check = &self.launch.checks[index];
+        self.rows.clear();
+        self.rows.extend(self.running.iter().map(|r| r.path));
+        let clock = Instant::now();
+        self.checks.score(
+            index,
+            decoder.kv(),
+            self.launch.prompt,
+            &self.rows,
+            &self.paths,
+            &mut self.scored,
+        )?;
+        let score = clock.elapsed();
+        self.schedule.check(&self.scored);
+        for &(path, score) in &self.scored {
+            let kept = self.schedule.fates()[path] == Fate::Running;
+            let path = &mut self.paths[path];
+            path.scores.push(PathScore {
+                check: index,
+                at_tokens: check.at_tokens,
+                score,
+                kept,
+            });
+            if !kept {
+                path.finish = FinishReason::Dropped;
             }
         }
-        if running.is_empty() {
-            break;
+        self.kept.clear();
+        for (row, running) in self.running.iter().enumerate() {
+            if self.schedule.fates()[running.path] == Fate::Running {
+                self.kept.push(row);
+            }
         }
-        feed.clear();
-        feed.extend(running.iter().map(|r| r.next));
-        decoder
-            .step(&feed, launch.cancel)
-            .map_err(|error| match error {
-                Error::Cancelled { .. } => cancelled(&paths),
-                other => other,
-            })?;
+        let kept = self.kept.len();
+        let clock = Instant::now();
+        let released_bytes = if kept < self.rows.len() {
+            self.keep_rows(decoder)?;
+            decoder.release_dropped()
+        } else {
+            0
+        };
+        self.taken.push(CheckTaken {
+            check: index,
+            at_tokens: check.at_tokens,
+            scored: self.rows.len(),
+            kept,
+            signal: check.signal.name().into(),
+            calibrated: check.signal.is_calibrated(),
+            score_ms: score.as_secs_f64() * 1e3,
+            compact_ms: clock.elapsed().as_secs_f64() * 1e3,
+            released_bytes,
+        });
+        if let Some(taken) = self.taken.last() {
+            watch.checked(taken, &self.paths);
+        }
+        Ok(())
     }
-    times.decode = clock.elapsed();
-    Ok((paths, last, times))
-}
 
-fn cancelled(paths: &[ReasoningPath]) -> Error {
-    Error::Cancelled {
-        tokens: paths.iter().map(|p| p.tokens.len()).sum(),
+    /// Keeps the rows in `self.kept`, ascending, and the paths with them.
+    fn keep_rows(&mut self, decoder: &mut Decoder) -> Result<()> {
+        if self.kept.len() == self.running.len() {
+            return Ok(());
+        }
+        if self.kept.is_empty() {
+            self.cached = self.running[0].path;
+            self.running.clear();
+            decoder.keep_first_row();
+            return Ok(());
+        }
+        decoder.keep_rows(&self.kept, &mut self.order)?;
+        self.moved.clear();
+        self.moved
+            .extend(self.order.iter().map(|&row| self.running[row]));
+        std::mem::swap(&mut self.running, &mut self.moved);
+        Ok(())
+    }
+
+    /// Whether nothing is left to do; paths that still ran are then marked.
+    fn settled(&mut self) -> bool {
+        if self.running.is_empty() {
+            return true;
+        }
+        if !self.schedule.settle() {
+            return false;
+        }
+        self.cached = self.running[0].path;
+        for running in &self.running {
+            self.paths[running.path].finish = FinishReason::Decided;
+        }
+        true
+    }
+
+    fn cancelled(&self) -> Error {
+        Error::Cancelled {
+            tokens: self.paths.iter().map(|p| p.tokens.len()).sum(),
+        }
     }
 }

@@ -1,10 +1,21 @@
-//! N paths from one prompt: launched together, advanced in lockstep, voted on.
+//! N paths from one prompt: launched together, advanced in lockstep, checked, resumed, voted on.
 
+mod check;
 mod launch;
+mod policy;
+mod rebuild;
+mod replay;
+mod schedule;
 mod text;
 mod vote;
 
-pub use launch::{FinishReason, Launch, LaunchTimes, PathId, ReasoningPath, Stop, launch};
+pub use launch::{
+    CheckTaken, FinishReason, Launch, Launched, PathId, PathScore, ReasoningPath, Stop, Watch,
+    launch,
+};
+pub use policy::{Check, Keep, Policy, Signal};
+pub use rebuild::{Rebuilt, rebuild};
+pub use replay::{Replayed, Trace, replay};
+pub use schedule::{Fate, Schedule};
 pub(crate) use text::PathText;
-pub(crate) use vote::{Ballot, majority};
-pub use vote::{Vote, VoteRule, find_answer};
+pub use vote::{Ballot, Vote, VoteRule, find_answer};

@@ -14,7 +14,13 @@ pub enum VoteRule {
     /// The answer that most paths gave. Ties: the larger sum of scores, then the answer of the lowest path number.
     #[default]
     Majority,
+    /// The answer whose paths' scores add up to most; a path that finished before it was scored weighs one half. Ties:
+    /// more paths, then the lowest path number.
+    ScoreWeighted,
 }
+
+/// Weight of a path in a score-weighted vote that finished before it was scored: it says nothing either way.
+const UNSCORED_WEIGHT: f64 = 0.5;
 
 /// What one path votes.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +33,13 @@ pub struct Ballot {
     pub score: Option<f64>,
 }
 
+impl Ballot {
+    /// What it counts in a score-weighted vote.
+    pub fn weight(&self) -> f64 {
+        self.score.unwrap_or(UNSCORED_WEIGHT)
+    }
+}
+
 /// An answer and who gave it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Vote {
@@ -37,10 +50,13 @@ pub struct Vote {
     /// Sum of their scores, where any was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
+    /// What it counts in a score-weighted vote: the sum of scores, one half for each path without one.
+    #[serde(skip)]
+    pub weight: f64,
 }
 
-/// Counts the ballots: votes from the winner down.
-pub fn majority(ballots: &[Ballot]) -> Vec<Vote> {
+/// Counts the ballots by `rule`: votes from the winner down.
+pub fn count(ballots: &[Ballot], rule: VoteRule) -> Vec<Vote> {
     let mut by_answer: BTreeMap<&str, Vote> = BTreeMap::new();
     for ballot in ballots {
         let Some(answer) = ballot.answer.as_deref() else {
@@ -50,8 +66,10 @@ pub fn majority(ballots: &[Ballot]) -> Vec<Vote> {
             answer: answer.to_string(),
             paths: Vec::new(),
             score: None,
+            weight: 0.0,
         });
         vote.paths.push(ballot.path);
+        vote.weight += ballot.weight();
         if let Some(score) = ballot.score {
             vote.score = Some(vote.score.unwrap_or(0.0) + score);
         }
@@ -62,11 +80,12 @@ pub fn majority(ballots: &[Ballot]) -> Vec<Vote> {
     }
     votes.sort_by(|a, b| {
         let score = |v: &Vote| v.score.unwrap_or(0.0);
-        b.paths
-            .len()
-            .cmp(&a.paths.len())
-            .then(score(b).total_cmp(&score(a)))
-            .then(a.paths.cmp(&b.paths))
+        let more_paths = b.paths.len().cmp(&a.paths.len());
+        match rule {
+            VoteRule::Majority => more_paths.then(score(b).total_cmp(&score(a))),
+            VoteRule::ScoreWeighted => b.weight.total_cmp(&a.weight).then(more_paths),
+        }
+        .then(a.paths.cmp(&b.paths))
     });
     votes
 }
@@ -82,6 +101,10 @@ pub fn find_answer(pattern: &Regex, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn majority(ballots: &[Ballot]) -> Vec<Vote> {
+        count(ballots, VoteRule::Majority)
+    }
 
     fn ballots(answers: &[Option<&str>]) -> Vec<Ballot> {
         answers
@@ -119,6 +142,23 @@ mod tests {
             ballot.score = Some(score);
         }
         assert_eq!(majority(&tied)[0].answer, "a");
+    }
+
+    #[test]
+    fn scores_outweigh_numbers_where_they_are_asked_to() {
+        let mut given = ballots(&[Some("a"), Some("a"), Some("b"), None]);
+        for (ballot, score) in given.iter_mut().zip([0.2, 0.3, 0.9, 1.0]) {
+            ballot.score = Some(score);
+        }
+        assert_eq!(count(&given, VoteRule::Majority)[0].answer, "a");
+        let weighted = count(&given, VoteRule::ScoreWeighted);
+        assert_eq!(
+            (weighted[0].answer.as_str(), weighted[0].weight),
+            ("b", 0.9)
+        );
+        given[2].score = None;
+        // One half against 0.2 + 0.3: the same weight, and more paths.
+        assert_eq!(count(&given, VoteRule::ScoreWeighted)[0].answer, "a");
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use curt::answer::Answer;
+use curt::paths::{CheckTaken, ReasoningPath};
 use curt::{AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule};
 
+use crate::checks::CheckArgs;
 use crate::{locate, signal};
 
 /// What `curt ask` takes.
@@ -30,6 +32,14 @@ pub struct Args {
     /// How the paths' answers are combined. Several paths vote by majority where an answer pattern is known.
     #[arg(long, value_name = "RULE")]
     vote: Option<Rule>,
+    #[command(flatten)]
+    checks: CheckArgs,
+    /// Stop as soon as the paths that still run cannot change the winner.
+    #[arg(long)]
+    early_vote: bool,
+    /// Stop when M paths have finished, and vote on these (short-m@k).
+    #[arg(long, value_name = "M")]
+    first_finished: Option<usize>,
     /// Regular expression that finds the answer in a path's text: its last match, its first group.
     #[arg(long, value_name = "RE")]
     answer_pattern: Option<String>,
@@ -76,6 +86,8 @@ pub struct Args {
 enum Rule {
     /// The answer that most paths give.
     Majority,
+    /// The answer whose paths' scores add up to most.
+    Weighted,
     /// No vote.
     None,
 }
@@ -98,6 +110,7 @@ pub fn run(args: Args) -> Result<()> {
         paths: args.paths,
         vote: match args.vote {
             Some(Rule::Majority) => Some(VoteRule::Majority),
+            Some(Rule::Weighted) => Some(VoteRule::ScoreWeighted),
             Some(Rule::None) => None,
             None => (args.paths > 1 && pattern_known).then_some(VoteRule::Majority),
         },
@@ -112,6 +125,9 @@ pub fn run(args: Args) -> Result<()> {
         },
         seed: args.seed,
         stop: args.stop,
+        checks: args.checks.checks(engine.package(), args.paths)?,
+        early_vote: args.early_vote,
+        first_finished: args.first_finished,
         max_kv_bytes: args.max_kv_bytes,
         cancel,
         ..AskOptions::default()
@@ -189,13 +205,46 @@ impl View {
                 // A terminal that is gone shows itself at the final print.
                 let _ = io::stdout().flush();
             }
+            Event::Checked { check, paths } if self.report => {
+                if self.stream {
+                    println!();
+                }
+                show_check(check, paths);
+            }
             _ => {}
+        }
+    }
+}
+
+/// One line a path, the best first.
+fn show_check(check: &CheckTaken, paths: &[ReasoningPath]) {
+    eprintln!(
+        "check at {} tokens by {}: {} of {} go on ({:.2} ms)",
+        check.at_tokens, check.signal, check.kept, check.scored, check.score_ms
+    );
+    let mut scored: Vec<_> = paths
+        .iter()
+        .filter_map(|p| Some((p.id, p.scores.last().filter(|s| s.check == check.check)?)))
+        .collect();
+    scored.sort_by(|a, b| b.1.score.total_cmp(&a.1.score).then(a.0.cmp(&b.0)));
+    for kept in [true, false] {
+        let these: Vec<String> = scored
+            .iter()
+            .filter(|(_, score)| score.kept == kept)
+            .map(|(path, score)| format!("{path} ({:.2})", score.score))
+            .collect();
+        if !these.is_empty() {
+            let what = if kept { "go on" } else { "dropped" };
+            eprintln!("  {what:<8} {}", these.join(", "));
         }
     }
 }
 
 fn print_text(answer: &Answer, streamed: bool) {
     let several = answer.paths.len() > 1;
+    for note in &answer.notes {
+        eprintln!("note: {note}");
+    }
     if !streamed && (!several || answer.votes.is_empty()) {
         for path in &answer.paths {
             if several {
@@ -207,17 +256,14 @@ fn print_text(answer: &Answer, streamed: bool) {
         println!("{}", answer.text.trim());
     }
     if several && !answer.votes.is_empty() {
-        let silent = answer.paths.iter().filter(|p| p.answer.is_none()).count();
+        let voters: Vec<_> = answer.paths.iter().filter(|p| p.finish.votes()).collect();
+        let silent = voters.iter().filter(|p| p.answer.is_none()).count();
         for vote in &answer.votes {
-            eprintln!(
-                "{:>4} of {}: {}",
-                vote.paths.len(),
-                answer.paths.len(),
-                vote.answer
-            );
+            let of = voters.len();
+            eprintln!("{:>4} of {of}: {}", vote.paths.len(), vote.answer);
         }
         if silent > 0 {
-            eprintln!("{silent:>4} of {}: no answer", answer.paths.len());
+            eprintln!("{silent:>4} of {}: no answer", voters.len());
         }
     }
     if let Some(found) = &answer.answer {
@@ -248,6 +294,9 @@ fn print_cost(answer: &Answer) {
         // A path's first token comes from the prefill's logits.
         (tokens.generated - answer.paths.len()) as f64 / times.decode_ms * 1e3,
     );
+    if let (Some(check), Some(compact)) = (times.check_ms, times.compact_ms) {
+        line.push_str(&format!(", check {check:.2} ms, compact {compact:.2} ms"));
+    }
     if let Some(vote) = times.vote_ms {
         line.push_str(&format!(", vote {vote:.2} ms"));
     }

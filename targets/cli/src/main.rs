@@ -2,6 +2,7 @@
 
 mod ask;
 mod bench;
+mod checks;
 mod doctor;
 mod inspect;
 mod locate;

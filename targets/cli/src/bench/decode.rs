@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use curt::generate::{Decoder, DecoderOptions, Sampling};
 use curt::kv::KvPlan;
-use curt::paths::{Launch, ReasoningPath, launch};
+use curt::paths::{Launch, PathId, Policy, ReasoningPath, launch};
 use curt::session::SessionOptions;
 use curt::{Package, metrics};
 use serde::Serialize;
@@ -144,14 +144,16 @@ pub fn run(args: Args) -> Result<()> {
                 seed: 0,
                 max_tokens: args.new_tokens,
                 eos_ids: &[],
+                checks: &[],
+                policy: &Policy::default(),
                 cancel: &cancel,
             };
-            let (paths, _, times) = launch(&mut decoder, &launched, &mut |_, _| {
+            let done = launch(&mut decoder, &launched, &mut |_: PathId, _: u32| {
                 first_token.get_or_insert_with(|| started.elapsed());
                 Ok(ControlFlow::Continue(()))
             })?;
             let wall_ms = clock.elapsed().as_secs_f64() * 1e3;
-            check(&paths, &mut reference)?;
+            check(&done.paths, &mut reference)?;
             if round == 0 && !args.cold {
                 continue;
             }
@@ -168,8 +170,8 @@ pub fn run(args: Args) -> Result<()> {
                     .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
                 load_ms,
                 prefill_ms,
-                fork_ms: times.fork.as_secs_f64() * 1e3,
-                decode_ms: times.decode.as_secs_f64() * 1e3,
+                fork_ms: done.fork.as_secs_f64() * 1e3,
+                decode_ms: done.decode.as_secs_f64() * 1e3,
                 wall_ms,
                 first_token_ms: args
                     .cold

@@ -1,125 +1,26 @@
 //! The one door: a question in, an answer out.
 
-use std::ops::ControlFlow;
+mod options;
+mod settings;
+mod watch;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use regex::Regex;
+pub use options::{AskOptions, EngineOptions, Question};
+pub use watch::Event;
+
+use settings::Settings;
+use watch::Reader;
 
 use crate::answer::{Answer, PathAnswer, PhaseTimes, TokenCounts};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, DecoderOptions, RowInvariance, Sampling, probe_row_invariance};
+use crate::generate::{Decoder, DecoderOptions, RowInvariance, probe_row_invariance};
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
-use crate::package::{Message, Package, PromptFile, Role, SamplingDefaults};
-use crate::paths::{
-    self, Ballot, FinishReason, Launch, PathId, PathText, VoteRule, find_answer, majority,
-};
+use crate::package::{Message, Package, Role};
+use crate::paths::{self, CheckTaken, FinishReason, Launch, PathText, Rebuilt, Signal};
 use crate::session::{CancelToken, SessionOptions};
-
-/// Tokens a path may generate where nobody says how many.
-const DEFAULT_MAX_TOKENS: usize = 512;
-
-/// Temperature of several paths where nobody says which: greedy paths would all be the same.
-const DEFAULT_TEMPERATURE_OF_SEVERAL: f32 = 0.7;
-
-/// How an engine is opened.
-#[derive(Debug, Clone, Default)]
-pub struct EngineOptions {
-    /// Threads inside one operator. `None`: as many as the machine has cores available to this process.
-    pub threads: Option<usize>,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Question {
-    /// A question. The prompt of [`AskOptions`], or else the package's own, goes around it.
-    Text(String),
-    /// A whole conversation, the model to speak next. Nothing is added.
-    Messages(Vec<Message>),
-    /// A rendered and encoded prompt.
-    Tokens(Vec<u32>),
-}
-
-impl From<&str> for Question {
-    fn from(text: &str) -> Self {
-        Question::Text(text.into())
-    }
-}
-
-/// How a question is answered.
-#[derive(Debug, Clone)]
-pub struct AskOptions {
-    /// What goes around the question; `None`: the package's own prompt.
-    pub prompt: Option<PromptFile>,
-    /// System text, in place of the prompt's.
-    pub system: Option<String>,
-    /// Number of paths.
-    pub paths: usize,
-    /// Combine the paths' answers. Needs an answer pattern.
-    pub vote: Option<VoteRule>,
-    /// Regular expression that finds the answer in a path's text, in place of the prompt's.
-    pub answer_pattern: Option<String>,
-    /// Sampling, before the prompt's and the package's.
-    pub sampling: SamplingDefaults,
-    /// With a path's number, decides what it draws.
-    pub seed: u64,
-    /// Texts that end a path; they are not part of its text.
-    pub stop: Vec<String>,
-    /// Most bytes of KV cache. `None`: what the system says is available.
-    pub max_kv_bytes: Option<u64>,
-    /// Start from what the last question left in the cache, where the prompts begin alike. A prompt that is run in two
-    /// parts can round differently: the f32 packages here answer the same, one with int8 activations can fall the other
-    /// way at a near-tie. Without it, a question does not depend on the one before.
-    pub reuse: bool,
-    /// Cancels this question.
-    pub cancel: CancelToken,
-}
-
-impl Default for AskOptions {
-    fn default() -> Self {
-        Self {
-            prompt: None,
-            system: None,
-            paths: 1,
-            vote: None,
-            answer_pattern: None,
-            sampling: SamplingDefaults::default(),
-            seed: 0,
-            stop: Vec::new(),
-            max_kv_bytes: None,
-            reuse: true,
-            cancel: CancelToken::new(),
-        }
-    }
-}
-
-/// What happens while a question is answered.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// The KV cache as it will be, before it is allocated.
-    Planned(&'a KvPlan),
-    /// The prompt is cached.
-    Prefilled {
-        /// Tokens run through the model.
-        tokens: usize,
-        /// Tokens found in the cache.
-        reused: usize,
-    },
-    /// A path's text goes on.
-    Text {
-        /// The path.
-        path: PathId,
-        /// What is new.
-        text: &'a str,
-    },
-    /// A path has drawn a token.
-    Token {
-        /// The path.
-        path: PathId,
-    },
-}
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
@@ -232,72 +133,72 @@ impl Engine {
             reused,
         });
 
-        let mut first_token = None;
-        let mut texts: Vec<PathText> = (0..options.paths).map(|_| PathText::default()).collect();
         let eos_ids = self.package.eos_ids();
-        let codec = self.package.text();
-        let launched = Launch {
+        let launch = Launch {
             paths: options.paths,
             prompt: &prompt,
             sampling: settings.sampling,
             seed: options.seed,
             max_tokens,
             eos_ids: &eos_ids,
+            checks: &options.checks,
+            policy: &settings.policy,
             cancel: &options.cancel,
         };
-        let (paths, last, times) =
-            paths::launch(&mut self.decoder, &launched, &mut |path, token| {
-                first_token.get_or_insert_with(|| clock.elapsed());
-                let (text, stopped) = texts[path].push(codec, token, &options.stop)?;
-                if !text.is_empty() {
-                    on_event(Event::Text { path, text });
-                }
-                on_event(Event::Token { path });
-                Ok(if stopped {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                })
-            })?;
+        let mut reader = Reader {
+            codec: self.package.text(),
+            stops: &options.stop,
+            pattern: settings.pattern.as_ref(),
+            on_event,
+            clock,
+            first_token: None,
+            texts: (0..options.paths).map(|_| PathText::default()).collect(),
+            answers: vec![None; options.paths],
+        };
+        let launched = paths::launch(&mut self.decoder, &launch, &mut reader)?;
         self.cached.clone_from(&prompt);
         let fed = self.decoder.kv().len() - prompt.len();
-        self.cached.extend_from_slice(&paths[last].tokens[..fed]);
+        let cached = &launched.paths[launched.cached];
+        self.cached.extend_from_slice(&cached.tokens[..fed]);
+        // What a failed check left behind is gone with its launch; the next question begins with one row.
+        self.decoder.keep_first_row();
 
-        let phase = Instant::now();
-        let mut answers = Vec::with_capacity(paths.len());
-        for (path, text) in paths.into_iter().zip(&mut texts) {
-            let rest = text.finish(codec, &options.stop)?;
-            if !rest.is_empty() {
-                on_event(Event::Text {
-                    path: path.id,
-                    text: rest,
-                });
+        let mut answers = Vec::with_capacity(options.paths);
+        for path in launched.paths {
+            if !path.finish.votes() {
+                reader.close(path.id)?;
             }
             let cut_by_context =
                 path.finish == FinishReason::MaxTokens && max_tokens < settings.max_tokens;
             answers.push(PathAnswer {
                 id: path.id,
-                answer: settings
-                    .pattern
-                    .as_ref()
-                    .and_then(|p| find_answer(p, text.text())),
-                text: text.text().to_string(),
+                text: reader.texts[path.id].text().to_string(),
+                answer: reader.answers[path.id].take(),
                 mean_logprob: path.mean_logprob(),
                 finish: if cut_by_context {
                     FinishReason::Context
                 } else {
                     path.finish
                 },
+                dropped_at_tokens: path.scores.iter().find(|s| !s.kept).map(|s| s.at_tokens),
+                scores: path.scores,
                 tokens: path.tokens,
                 logprobs: path.logprobs,
             });
         }
         let votes = match options.vote {
-            Some(VoteRule::Majority) => majority(&ballots(&answers)),
+            Some(_) => launched.votes,
             None => Vec::new(),
         };
-        let vote = options.vote.map(|_| milliseconds(phase.elapsed()));
         let speaker = votes.first().map_or(0, |v| v.paths[0]);
+        let tokens = |wanted: &dyn Fn(FinishReason) -> bool| {
+            let these = answers.iter().filter(|a| wanted(a.finish));
+            these.map(|a| a.tokens.len()).sum::<usize>()
+        };
+        let check_ms = |part: &dyn Fn(&CheckTaken) -> f64| {
+            let sum = launched.checks.iter().map(part).sum::<f64>();
+            (!launched.checks.is_empty()).then_some(sum)
+        };
         Ok(Answer {
             answer: match options.vote {
                 Some(_) => votes.first().map(|v| v.answer.clone()),
@@ -305,27 +206,69 @@ impl Engine {
                 None => None,
             },
             text: answers[speaker].text.clone(),
-            votes,
             tokens: TokenCounts {
                 prompt: prompt.len(),
                 reused,
                 prefilled: prompt.len() - reused,
-                generated: answers.iter().map(|a| a.tokens.len()).sum(),
+                generated: tokens(&|_| true),
+                unused: tokens(&|finish| !finish.votes()),
             },
             times: PhaseTimes {
                 load_ms: milliseconds(self.load),
                 prefill_ms: milliseconds(prefill),
-                fork_ms: milliseconds(times.fork),
-                decode_ms: milliseconds(times.decode),
-                vote_ms: vote,
-                first_token_ms: milliseconds(first_token.unwrap_or_default()),
+                fork_ms: milliseconds(launched.fork),
+                decode_ms: milliseconds(launched.decode),
+                check_ms: check_ms(&|c| c.score_ms),
+                compact_ms: check_ms(&|c| c.compact_ms),
+                vote_ms: options.vote.map(|_| milliseconds(launched.vote)),
+                first_token_ms: milliseconds(reader.first_token.unwrap_or_default()),
                 total_ms: milliseconds(clock.elapsed()),
             },
+            votes,
+            checks: launched.checks,
+            notes: notes(options),
             paths: answers,
             kv: plan,
             seed: options.seed,
             peak_resident_bytes: metrics::peak_resident_bytes(),
         })
+    }
+
+    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues `prompt`. `visit` sees
+    /// it when `at_tokens` tokens of each are cached, ascending. Forgets what is cached.
+    ///
+    /// # Errors
+    /// [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Session`]; those of `visit`.
+    pub fn rebuild(
+        &mut self,
+        prompt: &[u32],
+        paths: &[&[u32]],
+        at_tokens: &[usize],
+        visit: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let most = at_tokens.last().copied().unwrap_or(0);
+        let context_tokens = self.package.context_tokens();
+        if prompt.len() + most > context_tokens {
+            return Err(Error::Context {
+                prompt_tokens: prompt.len() + most,
+                context_tokens,
+            });
+        }
+        let graph = self.package.graph();
+        let plan = KvPlan::new(
+            graph.geometry(),
+            graph.layout(),
+            paths.len(),
+            prompt.len() + most,
+            None,
+        )?;
+        self.cached.clear();
+        let cancel = CancelToken::new();
+        self.decoder.restart(&self.package, plan, 0, None)?;
+        self.decoder.prefill(prompt, &cancel)?;
+        let rebuilt = paths::rebuild(&mut self.decoder, paths, at_tokens, &cancel, visit);
+        self.decoder.keep_first_row();
+        rebuilt
     }
 
     /// The prompt as token ids.
@@ -414,88 +357,22 @@ impl Engine {
     }
 }
 
-/// Options, prompt and package joined.
-struct Settings {
-    sampling: Sampling,
-    max_tokens: usize,
-    pattern: Option<Regex>,
-}
-
-impl Settings {
-    fn resolve(package: &Package, options: &AskOptions) -> Result<Self> {
-        if options.paths == 0 {
-            return Err(Error::option("--paths", "at least 1", 0));
-        }
-        let prompt = options.prompt.as_ref().or(package.prompt());
-        let chosen = options
-            .sampling
-            .or(prompt.map(|p| p.sampling).unwrap_or_default())
-            .or(package.sampling());
-        let several = options.paths > 1;
-        let default = Sampling::default();
-        let sampling = Sampling {
-            temperature: chosen.temperature.unwrap_or(if several {
-                DEFAULT_TEMPERATURE_OF_SEVERAL
-            } else {
-                default.temperature
-            }),
-            top_k: chosen.top_k.map_or(default.top_k, |k| k as usize),
-            top_p: chosen.top_p.unwrap_or(default.top_p),
-            min_p: chosen.min_p.unwrap_or(default.min_p),
-            repetition_penalty: chosen
-                .repetition_penalty
-                .unwrap_or(default.repetition_penalty),
-        };
-        sampling.check()?;
-        if several && sampling.is_greedy() {
-            return Err(Error::option(
-                "--temperature",
-                "a number above 0 (and --top-k above 1) for several paths: greedy paths are all the same",
-                sampling.temperature,
+/// What was asked for and is not quite what was done.
+fn notes(options: &AskOptions) -> Vec<String> {
+    let mut notes = Vec::new();
+    for check in &options.checks {
+        if let Signal::Head(head) = &check.signal
+            && !head.header().check_at_tokens.contains(&check.at_tokens)
+        {
+            notes.push(format!(
+                "head {:?} was trained at {:?} tokens and scores at {} here",
+                head.header().name,
+                head.header().check_at_tokens,
+                check.at_tokens
             ));
         }
-        let max_tokens = chosen.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
-        if max_tokens == 0 {
-            return Err(Error::option("--max-tokens", "at least 1", 0));
-        }
-        if options.stop.iter().any(String::is_empty) {
-            return Err(Error::option("--stop", "some text", "an empty text"));
-        }
-        let pattern = options
-            .answer_pattern
-            .as_ref()
-            .or_else(|| prompt.and_then(|p| p.answer_pattern.as_ref()));
-        let pattern = match pattern {
-            None => None,
-            Some(pattern) => Some(
-                Regex::new(pattern)
-                    .map_err(|e| Error::option("--answer-pattern", "a regular expression", e))?,
-            ),
-        };
-        if options.vote.is_some() && pattern.is_none() {
-            return Err(Error::option(
-                "--answer-pattern",
-                "a regular expression that finds the answer in a path's text, since a vote is asked for",
-                "none, from the command line or the prompt file",
-            ));
-        }
-        Ok(Self {
-            sampling,
-            max_tokens,
-            pattern,
-        })
     }
-}
-
-fn ballots(answers: &[PathAnswer]) -> Vec<Ballot> {
-    answers
-        .iter()
-        .map(|a| Ballot {
-            path: a.id,
-            answer: a.answer.clone(),
-            score: None,
-        })
-        .collect()
+    notes
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -1,0 +1,86 @@
+//! What is asked, and how it is to be answered.
+
+use crate::package::{Message, PromptFile, SamplingDefaults};
+use crate::paths::{Check, VoteRule};
+use crate::session::CancelToken;
+
+/// How an engine is opened.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// Threads inside one operator. `None`: as many as the machine has cores available to this process.
+    pub threads: Option<usize>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// A question. The prompt of [`AskOptions`], or else the package's own, goes around it.
+    Text(String),
+    /// A whole conversation, the model to speak next. Nothing is added.
+    Messages(Vec<Message>),
+    /// A rendered and encoded prompt.
+    Tokens(Vec<u32>),
+}
+
+impl From<&str> for Question {
+    fn from(text: &str) -> Self {
+        Question::Text(text.into())
+    }
+}
+
+/// How a question is answered.
+#[derive(Debug, Clone)]
+pub struct AskOptions {
+    /// What goes around the question; `None`: the package's own prompt.
+    pub prompt: Option<PromptFile>,
+    /// System text, in place of the prompt's.
+    pub system: Option<String>,
+    /// Number of paths.
+    pub paths: usize,
+    /// Combine the paths' answers. Needs an answer pattern.
+    pub vote: Option<VoteRule>,
+    /// Regular expression that finds the answer in a path's text, in place of the prompt's.
+    pub answer_pattern: Option<String>,
+    /// Sampling, before the prompt's and the package's.
+    pub sampling: SamplingDefaults,
+    /// With a path's number, decides what it draws.
+    pub seed: u64,
+    /// Texts that end a path; they are not part of its text.
+    pub stop: Vec<String>,
+    /// When paths are scored, by what, and who goes on: check points never descend. Needs several paths.
+    pub checks: Vec<Check>,
+    /// Stop as soon as the paths that still run cannot change the vote's winner. Needs a vote.
+    pub early_vote: bool,
+    /// Stop when so many paths have finished, and vote on these: short-m@k (arXiv 2505.17813). Paths that end at the same
+    /// step finish together. Needs a vote.
+    pub first_finished: Option<usize>,
+    /// Most bytes of KV cache. `None`: what the system says is available.
+    pub max_kv_bytes: Option<u64>,
+    /// Start from what the last question left in the cache, where the prompts begin alike. A prompt that is run in two
+    /// parts can round differently: the f32 packages here answer the same, one with int8 activations can fall the other
+    /// way at a near-tie. Without it, a question does not depend on the one before.
+    pub reuse: bool,
+    /// Cancels this question.
+    pub cancel: CancelToken,
+}
+
+impl Default for AskOptions {
+    fn default() -> Self {
+        Self {
+            prompt: None,
+            system: None,
+            paths: 1,
+            vote: None,
+            answer_pattern: None,
+            sampling: SamplingDefaults::default(),
+            seed: 0,
+            stop: Vec::new(),
+            checks: Vec::new(),
+            early_vote: false,
+            first_finished: None,
+            max_kv_bytes: None,
+            reuse: true,
+            cancel: CancelToken::new(),
+        }
+    }
+}

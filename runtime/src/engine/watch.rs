@@ -1,0 +1,104 @@
+//! From a launch's tokens to texts, answers and events.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use regex::Regex;
+
+use crate::error::Result;
+use crate::kv::KvPlan;
+use crate::package::TextCodec;
+use crate::paths::{CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch, find_answer};
+
+/// What happens while a question is answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The KV cache as it will be, before it is allocated.
+    Planned(&'a KvPlan),
+    /// The prompt is cached.
+    Prefilled {
+        /// Tokens run through the model.
+        tokens: usize,
+        /// Tokens found in the cache.
+        reused: usize,
+    },
+    /// A path's text goes on.
+    Text {
+        /// The path.
+        path: PathId,
+        /// What is new.
+        text: &'a str,
+    },
+    /// A path has drawn a token.
+    Token {
+        /// The path.
+        path: PathId,
+    },
+    /// Paths were scored, and some perhaps dropped.
+    Checked {
+        /// What the check did.
+        check: &'a CheckTaken,
+        /// Every path as it is now, by number: those that it scored have its score last.
+        paths: &'a [ReasoningPath],
+    },
+}
+
+/// Turns a launch's tokens into texts as they come.
+pub(super) struct Reader<'a> {
+    pub(super) codec: &'a TextCodec,
+    pub(super) stops: &'a [String],
+    pub(super) pattern: Option<&'a Regex>,
+    pub(super) on_event: &'a mut dyn FnMut(Event<'_>),
+    /// The question's beginning.
+    pub(super) clock: Instant,
+    /// When the first token of any path was drawn.
+    pub(super) first_token: Option<Duration>,
+    /// Each path's text so far.
+    pub(super) texts: Vec<PathText>,
+    /// What finished paths answered.
+    pub(super) answers: Vec<Option<String>>,
+}
+
+impl Reader<'_> {
+    /// Shows what was held back of a path's text: nothing more will come.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tokenizer`] where a token cannot be decoded.
+    pub(super) fn close(&mut self, path: PathId) -> Result<()> {
+        let rest = self.texts[path].finish(self.codec, self.stops)?;
+        if !rest.is_empty() {
+            (self.on_event)(Event::Text { path, text: rest });
+        }
+        Ok(())
+    }
+}
+
+impl Watch for Reader<'_> {
+    fn token(&mut self, path: PathId, token: u32) -> Result<Stop> {
+        self.first_token.get_or_insert_with(|| self.clock.elapsed());
+        let (text, stopped) = self.texts[path].push(self.codec, token, self.stops)?;
+        if !text.is_empty() {
+            (self.on_event)(Event::Text { path, text });
+        }
+        (self.on_event)(Event::Token { path });
+        Ok(if stopped {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn finished(&mut self, path: PathId) -> Result<Option<String>> {
+        self.close(path)?;
+        let answer = self
+            .pattern
+            .and_then(|pattern| find_answer(pattern, self.texts[path].text()));
+        self.answers[path].clone_from(&answer);
+        Ok(answer)
+    }
+
+    fn checked(&mut self, check: &CheckTaken, paths: &[ReasoningPath]) {
+        (self.on_event)(Event::Checked { check, paths });
+    }
+}

@@ -1,0 +1,226 @@
+//! The KV stop head: scores a path from what the model has cached of it.
+//!
+//! After STOP (arXiv 2604.16029, §3.2), with another read-out: instead of learned tokens run through the model with an
+//! adapter, the cached keys and values themselves are pooled in place, by learned queries or by plain means, and a small
+//! network maps them, with a few statistics of the prefix's log-probabilities, to one logit. Controls that read only
+//! log-probabilities or only the tokens are files of the same format.
+
+mod file;
+mod header;
+mod inputs;
+mod pool;
+mod retention;
+
+use std::path::Path;
+
+use curt_kernels::Dense;
+
+pub use file::{HeadFile, UNIGRAM};
+pub use header::{
+    Calibration, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured, PackageRef,
+    Pooling, Rotary, SamplingRef, Span, TextInputs, VERSION, WorkloadRef,
+};
+pub use inputs::{logprob_statistic, ngram_indicators};
+pub use pool::{KvPool, rotate};
+pub use retention::Retention;
+
+use crate::error::{Error, Result};
+use crate::kv::KvCache;
+use crate::package::Package;
+
+/// A head file fitted to an opened package.
+#[derive(Debug, Clone)]
+pub struct StopHead {
+    file: HeadFile,
+    dense: Dense,
+}
+
+/// A path as a head sees it at a check.
+#[derive(Debug, Clone, Copy)]
+pub struct PathPrefix<'a> {
+    /// Its row in the cache.
+    pub row: usize,
+    /// Its generated tokens.
+    pub tokens: &'a [u32],
+    /// Their log-probabilities under the model itself.
+    pub logprobs: &'a [f32],
+}
+
+/// What one use of a head works in: buffers for up to as many paths as it was made for.
+#[derive(Debug)]
+pub struct HeadBuffers {
+    pool: Option<KvPool>,
+    /// `[paths, inputs]`
+    inputs: Vec<f32>,
+    /// `[paths, hidden]`
+    hidden: Vec<f32>,
+    /// `[paths]`
+    logits: Vec<f32>,
+}
+
+impl StopHead {
+    /// Reads `file` and holds it against `package`.
+    ///
+    /// # Errors
+    /// Those of [`HeadFile::read`], and [`Error::Package`] for a head of another package.
+    pub fn open(file: &Path, package: &Package) -> Result<Self> {
+        let head = HeadFile::read(file)?;
+        let header = &head.header;
+        let fingerprint = package.fingerprint()?;
+        if header.package.fingerprint != fingerprint {
+            return Err(Error::package(
+                file,
+                "package.fingerprint",
+                format!(
+                    "{fingerprint}, of {}: train a head for it with `curt collect` and `curt train-head`",
+                    package.dir().display()
+                ),
+                format!("{}, of {}", header.package.fingerprint, header.package.name),
+            ));
+        }
+        if let Some(kv) = &header.kv {
+            let geometry = package.graph().geometry();
+            for (field, expected, got) in [
+                ("kv.kv_heads", geometry.kv_heads, kv.kv_heads),
+                ("kv.head_dim", geometry.head_dim, kv.head_dim),
+            ] {
+                if expected != got {
+                    return Err(Error::package(file, field, expected, got));
+                }
+            }
+            if let Some(&last) = kv.layers.last()
+                && last >= geometry.layers
+            {
+                let expected = format!("layers below {}", geometry.layers);
+                return Err(Error::package(file, "kv.layers", expected, last));
+            }
+        }
+        Ok(Self::new(head))
+    }
+
+    /// A head in memory, not held against any package.
+    pub fn new(file: HeadFile) -> Self {
+        Self {
+            file,
+            dense: Dense::best(),
+        }
+    }
+
+    /// What the file says about itself.
+    pub fn header(&self) -> &HeadHeader {
+        &self.file.header
+    }
+
+    /// Buffers to score up to `paths` paths at once.
+    pub fn buffers(&self, paths: usize) -> HeadBuffers {
+        let file = &self.file;
+        HeadBuffers {
+            pool: file
+                .header
+                .kv
+                .as_ref()
+                .map(|kv| KvPool::new(kv.clone(), file.queries.clone())),
+            inputs: vec![0.0; paths * file.shift.len()],
+            hidden: vec![0.0; paths * file.header.hidden],
+            logits: vec![0.0; paths],
+        }
+    }
+
+    /// Scores `paths`, which continue `prompt`, from their rows in `kv`: `scores[i]` of `paths[i]`, in \[0, 1\].
+    ///
+    /// # Errors
+    /// [`Error::Check`] where a score is no number; [`Error::Shape`] where cache or buffers do not fit. No score is
+    /// written then.
+    pub fn score(
+        &self,
+        kv: &KvCache,
+        prompt: &[u32],
+        paths: &[PathPrefix<'_>],
+        buffers: &mut HeadBuffers,
+        scores: &mut Vec<f64>,
+    ) -> Result<()> {
+        let file = &self.file;
+        let width = file.shift.len();
+        let held = buffers.logits.len();
+        if paths.len() > held {
+            return Err(Error::Shape(curt_kernels::ShapeError {
+                op: "StopHead::score",
+                what: "paths (at most)",
+                expected: held,
+                got: paths.len(),
+            }));
+        }
+        for (path, inputs) in paths.iter().zip(buffers.inputs.chunks_exact_mut(width)) {
+            self.fill(kv, prompt, path, &mut buffers.pool, inputs)?;
+        }
+        let rows = paths.len();
+        let logits = &mut buffers.logits[..rows];
+        let (weights, bias) = (&file.output.0, &file.output.1);
+        let inputs = &buffers.inputs[..rows * width];
+        if file.header.hidden == 0 {
+            self.dense.apply(weights, bias, inputs, rows, logits)?;
+        } else {
+            let hidden = &mut buffers.hidden[..rows * file.header.hidden];
+            let (first, first_bias) = (&file.hidden.0, &file.hidden.1);
+            self.dense.apply(first, first_bias, inputs, rows, hidden)?;
+            for x in hidden.iter_mut() {
+                *x = silu(*x);
+            }
+            self.dense.apply(weights, bias, hidden, rows, logits)?;
+        }
+        if let Some((path, logit)) = paths.iter().zip(&*logits).find(|(_, z)| !z.is_finite()) {
+            return Err(Error::Check {
+                head: file.header.name.clone(),
+                row: path.row,
+                tokens: path.tokens.len(),
+                score: f64::from(*logit),
+            });
+        }
+        scores.clear();
+        scores.extend(logits.iter().map(|&z| self.probability(z)));
+        Ok(())
+    }
+
+    /// The network's inputs for one path, shifted and scaled: `[inputs]`.
+    fn fill(
+        &self,
+        kv: &KvCache,
+        prompt: &[u32],
+        path: &PathPrefix<'_>,
+        pool: &mut Option<KvPool>,
+        inputs: &mut [f32],
+    ) -> Result<()> {
+        let file = &self.file;
+        let [of_kv, of_logprobs, _] = file.header.inputs();
+        let (pooled, rest) = inputs.split_at_mut(of_kv);
+        let (statistics, rest) = rest.split_at_mut(of_logprobs);
+        let (in_prefix, in_prompt) = rest.split_at_mut(file.prefix_ngrams.len());
+        if let Some(pool) = pool {
+            pool.pool(kv, path.row, prompt.len(), pooled)?;
+        }
+        if let Some(logprob) = &file.header.logprob {
+            for (slot, &statistic) in statistics.iter_mut().zip(&logprob.statistics) {
+                *slot = logprob_statistic(statistic, path.logprobs);
+            }
+        }
+        ngram_indicators(&file.prefix_ngrams, path.tokens, in_prefix);
+        ngram_indicators(&file.prompt_ngrams, prompt, in_prompt);
+        for ((x, shift), scale) in inputs.iter_mut().zip(&file.shift).zip(&file.scale) {
+            *x = (*x - shift) * scale;
+        }
+        Ok(())
+    }
+
+    fn probability(&self, logit: f32) -> f64 {
+        let z = f64::from(logit);
+        let z = match self.file.header.calibration {
+            Some(c) => c.slope * z + c.offset,
+            None => z,
+        };
+        1.0 / (1.0 + (-z).exp())
+    }
+}
+
+fn silu(x: f32) -> f32 {
+    x / (1.0 + (-x).exp())
+}

@@ -1,0 +1,141 @@
+//! Replay: what a policy would have done with paths that were sampled to their ends.
+
+use super::{Fate, PathId, Policy, Schedule, Vote};
+use crate::error::{Error, Result};
+
+/// A recorded path.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Tokens it generated.
+    pub tokens: usize,
+    /// Its answer, where its text has one.
+    pub answer: Option<String>,
+    /// Its score at each check of the policy; `None` where it had finished by then.
+    pub scores: Vec<Option<f64>>,
+}
+
+/// What a policy did with recorded paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// Tokens that each path generated, by number.
+    pub tokens: Vec<usize>,
+    /// What became of each path.
+    pub fates: Vec<Fate>,
+    /// Paths that decoded together, for each token from the first: what a step ran on.
+    pub rows: Vec<usize>,
+    /// Votes from the winner down.
+    pub votes: Vec<Vote>,
+}
+
+/// Follows `policy` over recorded paths, as a live launch would have: exactly, where a row's numbers do not depend on its
+/// batch ([`crate::Engine::probe_row_invariance`]).
+///
+/// # Errors
+/// [`Error::Option`] where the policy does not fit the number of paths, or a path lacks the score of a check it reaches.
+pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
+    policy.check(traces.len())?;
+    let mut schedule = Schedule::new(traces.len(), policy.clone());
+    let mut tokens = vec![0; traces.len()];
+    let mut rows = Vec::new();
+    let longest = traces.iter().map(|t| t.tokens).max().unwrap_or(0);
+    for step in 1..=longest {
+        let running: Vec<PathId> = schedule.running().collect();
+        if running.is_empty() {
+            break;
+        }
+        rows.push(running.len());
+        for path in running {
+            tokens[path] = step;
+            if traces[path].tokens <= step {
+                schedule.finished(path, traces[path].answer.clone());
+            }
+        }
+        if schedule.settle() {
+            break;
+        }
+        while let Some(index) = schedule.due(step) {
+            let scores = schedule
+                .running()
+                .map(|path| {
+                    let score = traces[path].scores.get(index).copied().flatten();
+                    score.map(|score| (path, score)).ok_or_else(|| {
+                        Error::option(
+                            "--check-at",
+                            format!("a score of path {path} at {step} tokens"),
+                            "none in the record",
+                        )
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            schedule.check(&scores);
+        }
+        if schedule.settle() {
+            break;
+        }
+    }
+    Ok(Replayed {
+        tokens,
+        fates: schedule.fates().to_vec(),
+        rows,
+        votes: schedule.votes(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Keep;
+    use super::*;
+
+    fn trace(tokens: usize, answer: &str, score: f64) -> Trace {
+        Trace {
+            tokens,
+            answer: Some(answer.into()),
+            scores: vec![Some(score)],
+        }
+    }
+
+    #[test]
+    fn dropped_paths_stop_at_the_check() {
+        let traces = [
+            trace(10, "a", 0.1),
+            trace(20, "b", 0.9),
+            trace(3, "a", 0.0),
+            trace(12, "a", 0.2),
+        ];
+        let policy = Policy {
+            checks: vec![(4, Keep::Top(1))],
+            ..Policy::default()
+        };
+        let replayed = replay(&policy, &traces).unwrap();
+        assert_eq!(replayed.tokens, [4, 20, 3, 4]);
+        assert_eq!(replayed.fates[0], Fate::Dropped(0));
+        assert_eq!(replayed.rows[..5], [4, 4, 4, 3, 1]);
+        assert_eq!(replayed.rows.iter().sum::<usize>(), 31);
+        // One against one: the larger score.
+        assert_eq!(replayed.votes[0].answer, "b");
+    }
+
+    #[test]
+    fn a_settled_vote_cuts_the_rest() {
+        let traces = [trace(5, "a", 0.), trace(5, "a", 0.), trace(50, "b", 0.)];
+        let policy = Policy {
+            early_vote: true,
+            ..Policy::default()
+        };
+        let replayed = replay(&policy, &traces).unwrap();
+        assert_eq!(replayed.tokens, [5, 5, 5]);
+        assert_eq!(replayed.fates[2], Fate::Decided);
+    }
+
+    #[test]
+    fn a_missing_score_is_said() {
+        let mut traces = [trace(5, "a", 0.1), trace(9, "a", 0.2)];
+        traces[1].scores.clear();
+        let policy = Policy {
+            checks: vec![(4, Keep::Top(1))],
+            ..Policy::default()
+        };
+        let error = replay(&policy, &traces).unwrap_err().to_string();
+        assert!(error.contains("path 1 at 4 tokens"), "{error}");
+    }
+}
