@@ -1,0 +1,512 @@
+//! Check and resume: what a check may change (who goes on) and what it may not (anything else).
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use curt::answer::Answer;
+use curt::head::{
+    Calibration, HeadFile, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured,
+    PackageRef, PathPrefix, Pooling, Rotary, SamplingRef, Span, StopHead, TextInputs, UNIGRAM,
+    VERSION, WorkloadRef,
+};
+use curt::paths::{Check, FinishReason, Keep, Policy, Signal, Trace, replay};
+use curt::{AskOptions, Engine, Error, Package, SamplingDefaults, VoteRule};
+use support::{engine, reasoner, tiny};
+
+const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
+
+/// Numbers spread over [−1, 1), by a fixed rule.
+fn spread(count: usize, salt: u32) -> Vec<f32> {
+    (0..count as u32)
+        .map(|i| {
+            let mixed = (i + 1 + salt * 7919).wrapping_mul(2_654_435_761) >> 8;
+            mixed as f32 / (1u32 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// A head of arbitrary weights: what it scores means nothing, but it reads everything that a head can read.
+fn arbitrary_head(package: &Package, pooling: Pooling, hidden: usize) -> HeadFile {
+    let geometry = package.graph().geometry();
+    let kv = KvInputs {
+        layers: vec![0, geometry.layers - 1],
+        kv_heads: geometry.kv_heads,
+        head_dim: geometry.head_dim,
+        pooling,
+    };
+    let queries = match kv.pooling {
+        Pooling::Attend { queries, .. } => {
+            spread(2 * geometry.kv_heads * queries * geometry.head_dim, 1)
+        }
+        Pooling::Mean { .. } => Vec::new(),
+    };
+    let prefix_ngrams = vec![[3, 4], [7, UNIGRAM], [40, UNIGRAM]];
+    let header = HeadHeader {
+        version: VERSION,
+        name: "arbitrary".into(),
+        package: PackageRef {
+            name: "here".into(),
+            fingerprint: package.fingerprint().unwrap(),
+        },
+        check_at_tokens: vec![12],
+        kv: Some(kv),
+        logprob: Some(LogprobInputs {
+            statistics: LogprobStatistic::ALL.to_vec(),
+        }),
+        text: Some(TextInputs {
+            prefix_ngrams: prefix_ngrams.len(),
+            prompt_ngrams: 1,
+        }),
+        hidden,
+        sampling: SamplingRef {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+        },
+        workload: WorkloadRef {
+            name: "none".into(),
+            digest: "00".into(),
+        },
+        calibration: Some(Calibration {
+            slope: 0.5,
+            offset: 0.1,
+        }),
+        retention: None,
+        measured: Measured {
+            auroc_within_question: 0.5,
+            auroc: 0.5,
+            brier: None,
+            ece: None,
+            questions: 0,
+            part: "none".into(),
+        },
+    };
+    let inputs = header.inputs().iter().sum::<usize>();
+    let last = if hidden == 0 { inputs } else { hidden };
+    HeadFile {
+        header,
+        queries,
+        prefix_ngrams,
+        prompt_ngrams: vec![[5, UNIGRAM]],
+        shift: spread(inputs, 2),
+        scale: spread(inputs, 3),
+        hidden: (spread(hidden * inputs, 4), spread(hidden, 5)),
+        output: (spread(last, 6), vec![0.25]),
+    }
+}
+
+fn mean() -> Pooling {
+    Pooling::Mean {
+        spans: vec![Span::Prefix, Span::Last(8)],
+    }
+}
+
+fn attend() -> Pooling {
+    Pooling::Attend {
+        queries: 3,
+        window: 24,
+        rotary: Some(Rotary {
+            theta: 1e4,
+            dims: 16,
+            interleaved: false,
+        }),
+    }
+}
+
+fn signal(package: &Package, pooling: Pooling, hidden: usize) -> Signal {
+    Signal::Head(Arc::new(StopHead::new(arbitrary_head(
+        package, pooling, hidden,
+    ))))
+}
+
+fn options(checks: Vec<Check>) -> AskOptions {
+    AskOptions {
+        paths: 16,
+        vote: Some(VoteRule::Majority),
+        seed: 11,
+        checks,
+        reuse: false,
+        ..AskOptions::default()
+    }
+}
+
+fn ask(engine: &mut Engine, options: &AskOptions) -> Answer {
+    engine.ask(&QUESTION.into(), options, &mut |_| {}).unwrap()
+}
+
+fn check(at_tokens: usize, signal: &Signal, keep: Keep) -> Check {
+    Check {
+        at_tokens,
+        signal: signal.clone(),
+        keep,
+    }
+}
+
+#[test]
+fn a_check_leaves_the_next_logits_as_they_are() {
+    if !support::library_or_skip("a_check_leaves_the_next_logits_as_they_are") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let plain = ask(&mut engine, &options(Vec::new()));
+    for pooling in [mean(), attend()] {
+        let signal = signal(engine.package(), pooling, 8);
+        let checks = [1, 12, 29].map(|at| check(at, &signal, Keep::All)).to_vec();
+        let checked = ask(&mut engine, &options(checks));
+        for (a, b) in plain.paths.iter().zip(&checked.paths) {
+            assert_eq!(a.tokens, b.tokens);
+            // A log-probability is a function of all the logits of its step.
+            assert_eq!(support::bits(&a.logprobs), support::bits(&b.logprobs));
+        }
+        assert_eq!(plain.votes[0].paths, checked.votes[0].paths);
+        assert_eq!(checked.checks.len(), 3);
+        assert!(checked.checks.iter().all(|c| c.kept == c.scored));
+    }
+}
+
+#[test]
+fn kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it() {
+    if !support::library_or_skip("kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it")
+    {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let signal = signal(engine.package(), mean(), 0);
+    for keeps in [
+        [Keep::Top(4), Keep::Top(2)],
+        [Keep::Ratio(0.5), Keep::Ratio(0.2)],
+        [Keep::AtLeast(0.4), Keep::Top(1)],
+    ] {
+        for early_vote in [false, true] {
+            let checks = [12, 40];
+            let all = checks.map(|at| check(at, &signal, Keep::All)).to_vec();
+            let full = ask(&mut engine, &options(all));
+            let some = [0, 1].map(|i| check(checks[i], &signal, keeps[i])).to_vec();
+            let pruned = AskOptions {
+                early_vote,
+                ..options(some)
+            };
+            let pruned = ask(&mut engine, &pruned);
+            let traces: Vec<Trace> = full
+                .paths
+                .iter()
+                .map(|p| Trace {
+                    tokens: p.tokens.len(),
+                    answer: p.answer.clone(),
+                    scores: (0..2)
+                        .map(|c| p.scores.iter().find(|s| s.check == c).map(|s| s.score))
+                        .collect(),
+                })
+                .collect();
+            let policy = Policy {
+                checks: vec![(checks[0], keeps[0]), (checks[1], keeps[1])],
+                early_vote,
+                ..Policy::default()
+            };
+            let replayed = replay(&policy, &traces).unwrap();
+            for (path, (a, b)) in full.paths.iter().zip(&pruned.paths).enumerate() {
+                assert_eq!(replayed.tokens[path], b.tokens.len(), "{keeps:?} {path}");
+                assert_eq!(a.tokens[..b.tokens.len()], b.tokens);
+                if b.finish.votes() {
+                    assert_eq!((&a.text, &a.answer), (&b.text, &b.answer));
+                }
+                let dropped = b.scores.iter().find(|s| !s.kept).map(|s| s.at_tokens);
+                assert_eq!(b.dropped_at_tokens, dropped);
+                assert_eq!(b.finish == FinishReason::Dropped, dropped.is_some());
+            }
+            assert_eq!(replayed.votes, pruned.votes);
+            assert!(pruned.tokens.generated < full.tokens.generated);
+            let voting: usize = pruned
+                .paths
+                .iter()
+                .filter(|p| p.finish.votes())
+                .map(|p| p.tokens.len())
+                .sum();
+            assert_eq!(pruned.tokens.generated - pruned.tokens.unused, voting);
+        }
+    }
+}
+
+#[test]
+fn an_early_vote_has_the_winner_of_the_whole_one() {
+    if !support::library_or_skip("an_early_vote_has_the_winner_of_the_whole_one") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let mut saved = 0;
+    for seed in 0..6 {
+        let whole = AskOptions {
+            seed,
+            ..options(Vec::new())
+        };
+        let early = AskOptions {
+            early_vote: true,
+            ..whole.clone()
+        };
+        let (whole, early) = (ask(&mut engine, &whole), ask(&mut engine, &early));
+        assert_eq!(whole.answer, early.answer, "seed {seed}");
+        saved += whole.tokens.generated - early.tokens.generated;
+    }
+    assert!(saved > 0);
+}
+
+#[test]
+fn the_first_to_finish_decide() {
+    if !support::library_or_skip("the_first_to_finish_decide") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let whole = ask(&mut engine, &options(Vec::new()));
+    let mut lengths: Vec<usize> = whole.paths.iter().map(|p| p.tokens.len()).collect();
+    lengths.sort_unstable();
+    let first = AskOptions {
+        first_finished: Some(3),
+        ..options(Vec::new())
+    };
+    let first = ask(&mut engine, &first);
+    for (a, b) in whole.paths.iter().zip(&first.paths) {
+        assert_eq!(b.tokens.len(), a.tokens.len().min(lengths[2]));
+        assert_eq!(b.finish.votes(), a.tokens.len() <= lengths[2]);
+    }
+}
+
+/// Largest difference of a score between a live and a rebuilt cache. The cache is the same bit for bit where rows do not
+/// depend on their batch, and the score is then computed from the same numbers in the same order.
+const REBUILT_SCORE_TOLERANCE: f64 = 0.0;
+
+#[test]
+fn a_score_from_a_rebuilt_cache_is_the_live_one() {
+    if !support::library_or_skip("a_score_from_a_rebuilt_cache_is_the_live_one") {
+        return;
+    }
+    for dir in [
+        reasoner(),
+        tiny("tiny-llama-int4"),
+        tiny("tiny-llama-growing-fp32"),
+        tiny("tiny-qwen3-int8"),
+    ] {
+        let mut engine = engine(&dir);
+        for (pooling, hidden) in [(mean(), 8), (attend(), 0)] {
+            let file = arbitrary_head(engine.package(), pooling, hidden);
+            let head = StopHead::new(file);
+            let at = [5, 12];
+            let signal = Signal::Head(Arc::new(head.clone()));
+            let options = AskOptions {
+                paths: 6,
+                vote: None,
+                sampling: SamplingDefaults {
+                    temperature: Some(1.0),
+                    max_tokens: Some(20),
+                    ..SamplingDefaults::default()
+                },
+                ..options(at.map(|at| check(at, &signal, Keep::All)).to_vec())
+            };
+            let live = ask(&mut engine, &options);
+            let prompt = engine.tokens(&QUESTION.into(), &options).unwrap();
+            let paths: Vec<&[u32]> = live.paths.iter().map(|p| p.tokens.as_slice()).collect();
+            let mut compared = 0;
+            engine
+                .rebuild(&prompt, &paths, &at, &mut |rebuilt| {
+                    let prefixes: Vec<PathPrefix<'_>> = rebuilt
+                        .rows
+                        .iter()
+                        .enumerate()
+                        .map(|(row, &path)| PathPrefix {
+                            row,
+                            tokens: &live.paths[path].tokens[..rebuilt.at_tokens],
+                            logprobs: &live.paths[path].logprobs[..rebuilt.at_tokens],
+                        })
+                        .collect();
+                    let mut scores = Vec::new();
+                    let mut buffers = head.buffers(paths.len());
+                    head.score(rebuilt.kv, &prompt, &prefixes, &mut buffers, &mut scores)?;
+                    for (&path, score) in rebuilt.rows.iter().zip(scores) {
+                        let of_live = live.paths[path]
+                            .scores
+                            .iter()
+                            .find(|s| s.at_tokens == rebuilt.at_tokens)
+                            .unwrap();
+                        let difference = (of_live.score - score).abs();
+                        assert!(
+                            difference <= REBUILT_SCORE_TOLERANCE,
+                            "{}: path {path}: {} live, {score} rebuilt",
+                            dir.display(),
+                            of_live.score
+                        );
+                        compared += 1;
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            let scored: usize = live.checks.iter().map(|c| c.scored).sum();
+            assert_eq!(compared, scored);
+            assert!(scored > 6);
+        }
+    }
+}
+
+#[test]
+fn a_check_that_fails_is_an_error_and_the_engine_goes_on() {
+    if !support::library_or_skip("a_check_that_fails_is_an_error_and_the_engine_goes_on") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let mut file = arbitrary_head(engine.package(), mean(), 0);
+    file.output.0.fill(f32::MAX);
+    file.scale.fill(f32::MAX);
+    let signal = Signal::Head(Arc::new(StopHead::new(file)));
+    let asked = options(vec![check(12, &signal, Keep::Top(4))]);
+    let error = engine
+        .ask(&QUESTION.into(), &asked, &mut |_| {})
+        .unwrap_err();
+    assert!(matches!(error, Error::Check { tokens: 12, .. }), "{error}");
+    let plain = ask(&mut engine, &options(Vec::new()));
+    assert_eq!(plain.paths.len(), 16);
+}
+
+#[test]
+fn controls_score_what_they_say() {
+    if !support::library_or_skip("controls_score_what_they_say") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let confidence = Signal::Confidence {
+        window_tokens: Some(8),
+    };
+    let checks = vec![
+        check(20, &confidence, Keep::All),
+        check(20, &Signal::Random, Keep::All),
+        check(20, &confidence, Keep::Top(4)),
+    ];
+    let answer = ask(&mut engine, &options(checks));
+    let kept: Vec<f64> = answer
+        .paths
+        .iter()
+        .filter(|p| p.finish != FinishReason::Dropped)
+        .map(|p| p.scores[2].score)
+        .collect();
+    assert_eq!(kept.len(), 4);
+    for path in &answer.paths {
+        let recent = &path.logprobs[12..20];
+        let mean = recent.iter().map(|&x| f64::from(x)).sum::<f64>() / 8.0;
+        assert_eq!(path.scores[0].score, mean.exp());
+        assert_ne!(path.scores[1].score, path.scores[0].score);
+        let went_on = path.finish != FinishReason::Dropped;
+        assert!(went_on || kept.iter().all(|&k| k >= path.scores[2].score));
+    }
+    let mut random: Vec<f64> = answer.paths.iter().map(|p| p.scores[1].score).collect();
+    random.sort_by(f64::total_cmp);
+    random.dedup();
+    assert_eq!(random.len(), 16);
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused() {
+    if !support::library_or_skip("what_cannot_be_honoured_is_refused") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    let random = Signal::Random;
+    for (checks, option) in [
+        (vec![check(0, &random, Keep::All)], "--check-at"),
+        (vec![check(9000, &random, Keep::All)], "--check-at"),
+        (
+            vec![check(9, &random, Keep::All), check(8, &random, Keep::All)],
+            "--check-at",
+        ),
+        (vec![check(9, &random, Keep::Top(0))], "--keep"),
+        (vec![check(9, &random, Keep::Top(17))], "--keep"),
+        (
+            vec![check(9, &random, Keep::Ratio(f64::NAN))],
+            "--keep-ratio",
+        ),
+        (
+            vec![check(9, &random, Keep::AtLeast(1.5))],
+            "--keep-at-least",
+        ),
+    ] {
+        let error = engine
+            .ask(&QUESTION.into(), &options(checks), &mut |_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(option), "{error}");
+    }
+    let unvoted = AskOptions {
+        vote: None,
+        early_vote: true,
+        ..options(Vec::new())
+    };
+    let error = engine.ask(&QUESTION.into(), &unvoted, &mut |_| {});
+    assert!(error.unwrap_err().to_string().starts_with("--vote"));
+}
+
+#[test]
+fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
+    let package = Package::open(&reasoner()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("head.safetensors");
+    for pooling in [mean(), attend()] {
+        for hidden in [0, 8] {
+            let head = arbitrary_head(&package, pooling.clone(), hidden);
+            head.write(&file).unwrap();
+            assert_eq!(HeadFile::read(&file).unwrap(), head);
+            StopHead::open(&file, &package).unwrap();
+        }
+    }
+    let refusal =
+        |file: &Path, package: &Package| StopHead::open(file, package).unwrap_err().to_string();
+    let other = Package::open(&tiny("tiny-llama-int4")).unwrap();
+    let error = refusal(&file, &other);
+    assert!(
+        error.contains("fingerprint") && error.contains("train-head"),
+        "{error}"
+    );
+
+    let whole = std::fs::read(&file).unwrap();
+    let broken = dir.path().join("broken.safetensors");
+    for end in [0, 7, 8, 100, whole.len() - 1] {
+        std::fs::write(&broken, &whole[..end]).unwrap();
+        let error = refusal(&broken, &package);
+        assert!(error.contains("safetensors"), "{end}: {error}");
+    }
+    std::fs::write(&broken, [&whole[..], b"x"].concat()).unwrap();
+    assert!(refusal(&broken, &package).contains("safetensors"));
+
+    let text = String::from_utf8_lossy(&whole).into_owned();
+    assert!(text.contains("arbitrary"));
+    let edit = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let at = whole
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap_or_else(|| panic!("{from} in the header"));
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        std::fs::write(&broken, bytes).unwrap();
+        refusal(&broken, &package)
+    };
+    assert!(edit("curt.stop_head", "curt.stop_hats").contains("train-head"));
+    assert!(edit("\\\"version\\\":1", "\\\"version\\\":9").contains("version"));
+    assert!(edit("\\\"hidden\\\":8", "\\\"hidden\\\":9").contains("hidden.weight"));
+    assert!(edit("\\\"layers\\\":[0,3]", "\\\"layers\\\":[0,9]").contains("layers"));
+    assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":-.5").contains("header"));
+    assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":0.0").contains("calibration"));
+
+    let mut wrong = arbitrary_head(&package, mean(), 0);
+    wrong.output.0.pop();
+    assert!(
+        wrong
+            .write(&file)
+            .unwrap_err()
+            .to_string()
+            .contains("output.weight")
+    );
+    let mut wrong = arbitrary_head(&package, mean(), 0);
+    wrong.shift[0] = f32::NAN;
+    wrong.write(&file).unwrap();
+    assert!(refusal(&file, &package).contains("finite"));
+}
