@@ -1,6 +1,5 @@
 //! The options of pruning: when paths are scored, by what, and who goes on.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -9,11 +8,7 @@ use curt::Package;
 use curt::head::StopHead;
 use curt::paths::{Check, Keep, Signal};
 
-/// Folder of a package that holds its heads.
-const HEADS: &str = "heads";
-
-/// Extension of a head file.
-const EXTENSION: &str = "safetensors";
+use crate::locate;
 
 /// Name of the head that is used where none is named.
 const DEFAULT_HEAD: &str = "kv";
@@ -117,7 +112,7 @@ impl CheckArgs {
                 }),
                 "none" => bail!("--head: `none` stands alone: there is no check then"),
                 name => {
-                    let head = StopHead::open(&head_file(name, package.dir())?, package)?;
+                    let head = StopHead::open(&locate::head(name, package.dir())?, package)?;
                     Ok(Signal::Head(Arc::new(head)))
                 }
             })
@@ -205,36 +200,6 @@ fn trained_at(signals: &[Signal]) -> Result<Vec<usize>> {
         }
     }
     Ok(at)
-}
-
-/// A head's file: a path, or the name of one of the package's heads.
-fn head_file(name: &str, package: &Path) -> Result<PathBuf> {
-    let direct = PathBuf::from(name);
-    if direct.is_file() {
-        return Ok(direct);
-    }
-    let dir = package.join(HEADS);
-    let of_package = dir.join(name).with_extension(EXTENSION);
-    if of_package.is_file() {
-        return Ok(of_package);
-    }
-    let mut known: Vec<String> = std::fs::read_dir(&dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|e| e == EXTENSION))
-        .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    known.sort();
-    let known = if known.is_empty() {
-        format!("no head in {}", dir.display())
-    } else {
-        format!("one of {}", known.join(", "))
-    };
-    bail!(
-        "--head: expected random, confidence, none, a head file, or a head of the package ({known}), got {name:?}; \
-         `curt train-head` makes one"
-    )
 }
 
 #[cfg(test)]

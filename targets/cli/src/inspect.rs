@@ -1,10 +1,12 @@
 //! `curt inspect`: the load report of a package.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use curt::Package;
+use curt::head::{HeadHeader, StopHead};
 use curt::package::LoadReport;
+use serde::Serialize;
 
 use crate::ask::bytes;
 use crate::locate;
@@ -22,13 +24,85 @@ pub struct Args {
 
 /// Runs `curt inspect`. Needs no ONNX Runtime.
 pub fn run(args: Args) -> Result<()> {
-    let report = Package::open(&locate::package(Some(&args.package))?)?.report()?;
+    let package = Package::open(&locate::package(Some(&args.package))?)?;
+    let inspected = Inspected {
+        report: package.report()?,
+        heads: locate::heads(package.dir())
+            .iter()
+            .map(|file| Head::read(file, &package))
+            .collect(),
+    };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&inspected)?);
     } else {
-        print(&report);
+        print(&inspected.report);
+        for head in &inspected.heads {
+            println!("{:<16}{}", "head", head.line());
+        }
     }
     Ok(())
+}
+
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    report: LoadReport,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    heads: Vec<Head>,
+}
+
+/// A head file beside the package: what it says, or why it is refused.
+#[derive(Serialize)]
+struct Head {
+    file: String,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<HeadHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+impl Head {
+    fn read(file: &Path, package: &Package) -> Self {
+        let (header, refused) = match StopHead::open(file, package) {
+            Ok(head) => (Some(head.header().clone()), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Self {
+            file: file
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            bytes: std::fs::metadata(file).map_or(0, |m| m.len()),
+            header,
+            refused,
+        }
+    }
+
+    fn line(&self) -> String {
+        let file = format!("{}  {}", self.file, bytes(self.bytes));
+        let Some(header) = &self.header else {
+            let why = self.refused.as_deref().unwrap_or_default();
+            return format!("{file}  refused: {why}");
+        };
+        let at: Vec<String> = header
+            .check_at_tokens
+            .iter()
+            .map(usize::to_string)
+            .collect();
+        let [kv, logprob, text] = header.inputs();
+        let kv = match &header.kv {
+            Some(inputs) => format!("{kv} of KV (layers {:?})", inputs.layers),
+            None => format!("{kv} of KV"),
+        };
+        format!(
+            "{file}  check at {} tokens; inputs: {kv}, {logprob} of log-probabilities, {text} of text; AUROC within a \
+             question {:.3} ({} of {})",
+            at.join(", "),
+            header.measured.auroc_within_question,
+            header.measured.questions,
+            header.measured.part,
+        )
+    }
 }
 
 fn print(report: &LoadReport) {

@@ -91,3 +91,50 @@ pub fn open_engine(named: Option<&Path>, threads: Option<usize>) -> Result<curt:
     curt::Engine::open(&dir, &curt::EngineOptions { threads })
         .with_context(|| format!("opening {}", dir.display()))
 }
+
+/// Folder of a package that holds its heads.
+const HEADS: &str = "heads";
+
+/// Extension of a head file.
+const HEAD_EXTENSION: &str = "safetensors";
+
+/// The head files of a package, by name.
+pub fn heads(package: &Path) -> Vec<PathBuf> {
+    let mut heads: Vec<PathBuf> = std::fs::read_dir(package.join(HEADS))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|file| file.extension().is_some_and(|e| e == HEAD_EXTENSION))
+        .collect();
+    heads.sort();
+    heads
+}
+
+/// A head's file: a path, or the name of one of the package's heads.
+pub fn head(name: &str, package: &Path) -> Result<PathBuf> {
+    let direct = PathBuf::from(name);
+    if direct.is_file() {
+        return Ok(direct);
+    }
+    let heads = heads(package);
+    if let Some(file) = heads
+        .iter()
+        .find(|file| file.file_stem().is_some_and(|stem| stem == name))
+    {
+        return Ok(file.clone());
+    }
+    let known: Vec<_> = heads
+        .iter()
+        .filter_map(|file| Some(file.file_stem()?.to_string_lossy()))
+        .collect();
+    let known = if known.is_empty() {
+        format!("none in {}", package.join(HEADS).display())
+    } else {
+        known.join(", ")
+    };
+    bail!(
+        "--head: expected random, confidence, none, a head file, or a head of the package ({known}), got {name:?}; \
+         `curt train-head` makes one"
+    )
+}

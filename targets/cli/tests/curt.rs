@@ -103,6 +103,110 @@ fn the_json_has_everything_that_was_measured() {
 }
 
 #[test]
+fn a_pruned_question_says_who_went_on_and_why() {
+    if !library_or_skip("a_pruned_question_says_who_went_on_and_why") {
+        return;
+    }
+    let pruned = [
+        "ask",
+        QUESTION,
+        "--paths",
+        "8",
+        "--keep",
+        "2",
+        "--check-at",
+        "10,29",
+        "--head",
+        "confidence",
+    ];
+    let output = run(&[&pruned[..], &["--json"]].concat());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = json["checks"].as_array().unwrap();
+    // 8 paths to 2 in two steps of the same ratio.
+    assert_eq!(
+        (&checks[0]["kept"], &checks[1]["kept"]),
+        (&4.into(), &2.into())
+    );
+    let paths = json["paths"].as_array().unwrap();
+    let dropped_at = |tokens: u64| {
+        let these = paths.iter().filter(|p| p["dropped_at_tokens"] == tokens);
+        these
+            .inspect(|p| assert_eq!(p["finish"], "dropped"))
+            .count()
+    };
+    assert_eq!((dropped_at(10), dropped_at(29)), (4, 2));
+    for path in paths {
+        let last = path["scores"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["kept"], path["dropped_at_tokens"].is_null());
+        assert!(last["score"].as_f64().unwrap() > 0.0);
+    }
+    assert!(json["times"]["check_ms"].as_f64().unwrap() > 0.0);
+    assert!(json["tokens"]["unused"].as_u64().unwrap() >= 4 * 10 + 2 * 29);
+
+    let output = run(&pruned);
+    let said = text(&output.stderr);
+    for part in [
+        "check at 29 tokens by confidence: 2 of 4 go on",
+        "\n  go on ",
+        "\n  dropped ",
+        "check 0.",
+    ] {
+        assert!(said.contains(part), "{part:?}: {said}");
+    }
+
+    let none = run(&["ask", QUESTION, "--paths", "2", "--head", "none", "--json"]);
+    let none: Value = serde_json::from_slice(&none.stdout).unwrap();
+    assert!(none.get("checks").is_none());
+
+    let tiny = "models/recipes/reference/packages/tiny-llama-int4";
+    for (args, words) in [
+        (&["--keep", "2"][..], &["--paths", "at least 2"][..]),
+        (&["--paths", "4", "--head", "random"], &["--check-at"]),
+        (
+            &["--paths", "4", "--head", "random", "--check-at", "9"],
+            &["--keep"],
+        ),
+        (
+            &["--paths", "4", "--keep", "2", "--head", "nobody"],
+            &["--head", "train-head"],
+        ),
+        (
+            &[
+                "--paths",
+                "4",
+                "--retain",
+                "auto",
+                "--check-at",
+                "9",
+                "--head",
+                "random",
+            ],
+            &["--retain auto", "train-head"],
+        ),
+        (
+            &[
+                "--paths",
+                "4",
+                "--keep",
+                "9",
+                "--check-at",
+                "9",
+                "--head",
+                "random",
+            ],
+            &["--keep", "1 to 4"],
+        ),
+    ] {
+        let asked = [
+            &["ask", QUESTION, "--package", tiny, "--max-tokens", "20"],
+            args,
+        ]
+        .concat();
+        assert_refused(&run(&asked), words);
+    }
+}
+
+#[test]
 fn a_question_comes_from_the_argument_or_standard_input() {
     if !library_or_skip("a_question_comes_from_the_argument_or_standard_input") {
         return;
