@@ -142,6 +142,36 @@ fn dropping_rows_leaves_the_others_as_they_were() {
 }
 
 #[test]
+fn dropped_rows_give_their_memory_back_once() {
+    if !support::library_or_skip("dropped_rows_give_their_memory_back_once") {
+        return;
+    }
+    let package = Package::open(&support::reasoner()).unwrap();
+    let geometry = package.graph().geometry();
+    let prompt = tokens(&package, 19, 3);
+    let mut decoder = decoder(&package, 16, 1024);
+    decoder.prefill(&prompt, &never()).unwrap();
+    let mut first = None;
+    let row_bytes = geometry.bytes_per_token() * 1024;
+    for round in 0..2 {
+        decoder.fork(16).unwrap();
+        let mut order = Vec::new();
+        decoder.keep_rows(&[0, 1, 2, 3], &mut order).unwrap();
+        let released = decoder.release_dropped();
+        if cfg!(target_os = "linux") {
+            assert_eq!(released, 12 * row_bytes, "round {round}");
+        }
+        assert_eq!(decoder.release_dropped(), 0);
+        decoder.keep_first_row();
+        decoder.rewind(prompt.len() - 1).unwrap();
+        decoder.step(&prompt[prompt.len() - 1..], &never()).unwrap();
+        let again = decoder.logits(0).to_vec();
+        let first = first.get_or_insert_with(|| again.clone());
+        assert_eq!(bits(first), bits(&again), "round {round}");
+    }
+}
+
+#[test]
 fn views_show_what_the_graph_wrote() {
     if !support::library_or_skip("views_show_what_the_graph_wrote") {
         return;

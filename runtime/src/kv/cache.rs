@@ -31,6 +31,8 @@ pub struct KvCache {
     present: Option<Slab>,
     region_bytes: usize,
     rows: usize,
+    /// Rows whose memory may be resident: the most that were in use since memory was last given back.
+    touched_rows: usize,
     len: usize,
 }
 
@@ -77,6 +79,7 @@ impl KvCache {
             plan,
             region_bytes,
             rows: 1,
+            touched_rows: 1,
             len: 0,
         })
     }
@@ -139,6 +142,7 @@ impl KvCache {
             }
         }
         self.rows = rows;
+        self.touched_rows = self.touched_rows.max(rows);
         Ok(())
     }
 
@@ -206,12 +210,15 @@ impl KvCache {
             // Rows in use take their whole lengths anew at each step, from the region's beginning on.
             return 0;
         }
-        let used = self.rows * self.row_bytes(self.head_stride(self.len));
+        let row_bytes = self.row_bytes(self.head_stride(self.len));
         let mut released = 0;
         for region in 0..2 * self.geometry.layers {
             let start = region * self.region_bytes;
-            released += self.past.release(start + used..start + self.region_bytes);
+            released += self
+                .past
+                .release(start + self.rows * row_bytes..start + self.touched_rows * row_bytes);
         }
+        self.touched_rows = self.rows;
         released
     }
 
