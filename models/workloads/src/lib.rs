@@ -1,0 +1,30 @@
+//! Workloads: questions with known answers, in a train and a held-out part.
+//!
+//! ```no_run
+//! use curt_workload::{Part, Workload};
+//!
+//! let workload = Workload::open("models/workloads/word-problems".as_ref(), None)?;
+//! for item in workload.part(Part::HeldOut) {
+//!     let right = workload.grade(item, Some("13"), "8 + 5 = 13. The answer is 13.")?;
+//!     println!("{}: {right}", item.id);
+//! }
+//! # Ok::<(), curt_workload::Error>(())
+//! ```
+//!
+//! A workload is a folder ([`Workload::open`] says of which files), or one JSONL or CSV file with a prompt file.
+
+mod digest;
+mod error;
+
+mod item;
+mod manifest;
+mod read;
+mod rows;
+mod scorer;
+mod split;
+mod workload;
+
+pub use error::{Error, Problem, Result};
+pub use item::Item;
+pub use scorer::Scorer;
+pub use workload::{Part, Workload};
