@@ -1,10 +1,5 @@
 //! Means of cached values over positions.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-mod registers;
 mod scalar;
 
 use crate::scales::HeadScales;
@@ -29,15 +24,10 @@ impl Mean {
         if !isa.is_available() {
             return None;
         }
-        let loops = match isa {
-            Isa::Scalar => &scalar::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::LOOPS,
-            _ => return None,
-        };
-        Some(Self { isa, loops })
+        Some(Self {
+            isa,
+            loops: &scalar::LOOPS,
+        })
     }
 
     /// The widest variant of this processor.

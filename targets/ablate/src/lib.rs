@@ -1,3 +1,20 @@
-//! Ablation: what pruning does to a workload of one's own.
+//! Ablation: what pruning does to a workload of one's own, and whether it may be shipped.
+//!
+//! Arms are data ([`arm`]); a run writes one line for each item × arm ([`record`]); every figure is made of these lines
+//! alone ([`summary`]); the [`verdict`] says in one sentence what they allow to say.
 
+pub mod arm;
+mod derive;
+mod error;
+pub mod measure;
+mod merge;
+pub mod record;
+pub mod report;
+pub mod run;
 pub mod stats;
+pub mod summary;
+pub mod verdict;
+
+pub use derive::derive;
+pub use error::{Error, Result};
+pub use merge::merge;

@@ -11,7 +11,7 @@ use curt::paths::{Check, Keep, Signal};
 use crate::locate;
 
 /// Name of the head that is used where none is named.
-const DEFAULT_HEAD: &str = "kv";
+pub const DEFAULT_HEAD: &str = "kv";
 
 /// Options of pruning.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -150,7 +150,7 @@ impl CheckArgs {
 }
 
 /// The value of check `index`: its own, or, of one value for all, the step of a geometric course from `launched` to it.
-fn of_check(
+pub fn of_check(
     option: &str,
     values: &[f64],
     index: usize,

@@ -1,5 +1,6 @@
 //! The `curt` command.
 
+mod ablate;
 mod ask;
 mod bench;
 mod checks;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Ask a question.
     Ask(Box<ask::Args>),
+    /// Say what pruning does to a workload of your own, and whether it may be shipped.
+    Ablate(Box<ablate::Args>),
     /// Say what is in a package.
     Inspect(inspect::Args),
     /// Say what this machine has, and whether it computes what it should.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Ask(args) => ask::run(*args),
+        Command::Ablate(args) => ablate::run(*args),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(bench) => bench::run(bench),

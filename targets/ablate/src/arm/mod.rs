@@ -1,0 +1,247 @@
+//! Arms: the configurations that are compared. They are data: a new one is a table in a file.
+
+mod file;
+mod keep;
+
+use serde::{Deserialize, Serialize};
+
+pub use file::{ArmFile, Skipped};
+pub use keep::KeepRule;
+
+use crate::error::{Error, Result};
+
+/// One configuration.
+///
+/// ```toml
+/// [[arm]]
+/// name = "stop"
+/// about = "the stop head keeps the best"
+/// paths = 16
+/// checks = [{ at = 24, keep = 4, signal = "head:stop" }]
+/// early_vote = true
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// Its name, unique in a run.
+    pub name: String,
+    /// What it does, for the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// Paths launched.
+    #[serde(default = "one")]
+    pub paths: usize,
+    /// Take the most probable token at each step.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub greedy: bool,
+    /// Check points, in ascending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<ArmCheck>,
+    /// Stop when the rest cannot change the winner.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub early_vote: bool,
+    /// Stop when so many paths have finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_finished: Option<usize>,
+    /// How answers are combined.
+    #[serde(default)]
+    pub vote: VoteKind,
+    /// `of:ARM`: as many full paths as the tokens of that arm buy on the same item, the last one paid in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fewer: Option<String>,
+    /// An OpenAI-compatible server that answers in place of curt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerArm>,
+}
+
+/// One check point of an arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmCheck {
+    /// Generated tokens of a path that are cached when it is scored.
+    pub at: usize,
+    /// Which paths go on.
+    pub keep: KeepRule,
+    /// `head:NAME` (of a `--head NAME=FILE`, or a file), `confidence`, `confidence:TOKENS`, `random`, or `oracle`: whether
+    /// the path will be right, which only a replay can know.
+    pub signal: String,
+}
+
+/// How answers are combined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoteKind {
+    /// The most frequent.
+    #[default]
+    Majority,
+    /// The largest sum of scores.
+    ScoreWeighted,
+}
+
+/// An OpenAI-compatible server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerArm {
+    /// Address up to and without `/chat/completions`, such as `http://127.0.0.1:8000/v1`.
+    pub url: String,
+    /// The model's name there; without it the first that the server lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Seconds that one request may take.
+    #[serde(default = "server_timeout")]
+    pub timeout_s: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn server_timeout() -> f64 {
+    120.0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Arm {
+    /// The arm whose tokens this one spends on full paths.
+    pub fn fewer_of(&self) -> Option<&str> {
+        self.fewer.as_deref()?.strip_prefix("of:")
+    }
+
+    /// Whether its paths are sampled by curt, so that they can be derived from a sample of full paths.
+    pub fn is_sampled(&self) -> bool {
+        !self.greedy && self.server.is_none()
+    }
+
+    /// Whether it needs to know what only the finished paths show.
+    pub fn is_oracle(&self) -> bool {
+        self.checks.iter().any(|check| check.signal == "oracle")
+    }
+
+    /// Whether it launches every path and lets each come to its end.
+    pub fn is_full(&self) -> bool {
+        self.is_sampled()
+            && self.checks.is_empty()
+            && !self.early_vote
+            && self.first_finished.is_none()
+            && self.fewer.is_none()
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |field: &str, expected: &str, got: &dyn std::fmt::Display| {
+            Err(Error::option(
+                format!("arm {:?}: {field}", self.name),
+                expected,
+                got,
+            ))
+        };
+        if self.name.trim().is_empty() || self.name.contains([',', '\n', '=']) {
+            return wrong("name", "text without comma and `=`", &self.name);
+        }
+        if self.paths == 0 {
+            return wrong("paths", "at least 1", &0);
+        }
+        if self.greedy && self.paths > 1 {
+            return wrong(
+                "paths",
+                "1, since greedy paths are all the same",
+                &self.paths,
+            );
+        }
+        if (self.greedy || self.server.is_some() || self.fewer.is_some()) && !self.checks.is_empty()
+        {
+            return wrong(
+                "checks",
+                "none in a greedy, a server or a `fewer` arm",
+                &self.checks.len(),
+            );
+        }
+        if self.fewer.is_some() && self.fewer_of().is_none() {
+            return wrong(
+                "fewer",
+                "\"of:ARM\"",
+                &self.fewer.clone().unwrap_or_default(),
+            );
+        }
+        if let Some(check) = self.checks.iter().find(|check| check.at == 0) {
+            return wrong("checks.at", "at least 1 token", &check.at);
+        }
+        if self.checks.windows(2).any(|pair| pair[0].at > pair[1].at) {
+            let points: Vec<String> = self.checks.iter().map(|c| c.at.to_string()).collect();
+            return wrong(
+                "checks.at",
+                "check points in ascending order",
+                &points.join(", "),
+            );
+        }
+        for check in &self.checks {
+            let top = match check.keep {
+                KeepRule::Top(k) => k,
+                _ => 1,
+            };
+            if top == 0 || top > self.paths {
+                return wrong(
+                    "checks.keep",
+                    &format!("1 to {}, the paths of the arm", self.paths),
+                    &top,
+                );
+            }
+            let kind = check
+                .signal
+                .split_once(':')
+                .map_or(check.signal.as_str(), |(kind, _)| kind);
+            if !["head", "confidence", "random", "oracle"].contains(&kind) {
+                return wrong(
+                    "checks.signal",
+                    "\"head:NAME\", \"confidence\", \"confidence:TOKENS\", \"random\" or \"oracle\"",
+                    &check.signal,
+                );
+            }
+        }
+        match self.first_finished {
+            Some(m) if m == 0 || m > self.paths => wrong(
+                "first_finished",
+                &format!("1 to {}, the paths of the arm", self.paths),
+                &m,
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses arms that do not make one comparison.
+///
+/// # Errors
+/// [`Error::Option`] for no arms, two of one name, an arm that cannot run, or one that stands on an arm that is not there.
+pub fn check_arms(arms: &[Arm]) -> Result<()> {
+    if arms.is_empty() {
+        return Err(Error::option("--arms", "at least one arm", "none"));
+    }
+    for (index, arm) in arms.iter().enumerate() {
+        arm.check()?;
+        if arms[..index].iter().any(|other| other.name == arm.name) {
+            return Err(Error::option("--arms", "each arm once", &arm.name));
+        }
+        let Some(of) = arm.fewer_of() else { continue };
+        let known = arms
+            .iter()
+            .any(|other| other.name == of && other.is_sampled() && other.fewer.is_none());
+        if !known
+            || !arms
+                .iter()
+                .any(|other| other.is_full() && other.paths >= arm.paths)
+        {
+            return Err(Error::option(
+                format!("arm {:?}: fewer", arm.name),
+                format!("an arm {of:?} and one of all paths in the same run"),
+                arms.iter()
+                    .map(|a| a.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ));
+        }
+    }
+    Ok(())
+}

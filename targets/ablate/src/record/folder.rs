@@ -1,0 +1,249 @@
+//! The folder of a run: locked while it is written to, appended to line by line, taken up where it was left.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::read::{parse, whole_lines};
+use super::{Line, Records, Run};
+use crate::error::{Error, Result};
+
+/// File of records in a run's folder.
+pub(super) const RECORDS: &str = "records.jsonl";
+
+/// The same, packed by gzip: records that are kept.
+pub(super) const PACKED: &str = "records.jsonl.gz";
+
+/// How long what was written may wait for the disk: all that a power cut can take. A killed process loses nothing.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+
+/// The folder of a run.
+#[derive(Debug)]
+pub struct Folder {
+    dir: PathBuf,
+}
+
+/// Appends records. Holds the lock.
+#[derive(Debug)]
+pub struct Writer<W = File> {
+    file: PathBuf,
+    out: W,
+    synced: Instant,
+}
+
+/// Where lines go.
+pub trait Sink: Write {
+    /// Asks that what was written survives a power cut.
+    ///
+    /// # Errors
+    /// The system's.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+impl Folder {
+    /// A folder, which need not be there yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Opens the folder to write the records of `run` and returns what is there already. A last line that was cut short is
+    /// cut off.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] while another process writes; [`Error::Occupied`] where there are records and `resume` is false;
+    /// [`Error::OtherRun`] where they are of another run; [`Error::Io`], [`Error::Full`] and [`Error::Record`].
+    pub fn open(&self, run: &Run, resume: bool) -> Result<(Writer, Option<Records>)> {
+        self.make()?;
+        let file = self.dir.join(RECORDS);
+        let mut out = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&file)
+            .map_err(Error::io(&file, "the records cannot be opened for writing"))?;
+        match out.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Locked {
+                    dir: self.dir.clone(),
+                });
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::io(&file, "the records cannot be locked")(error));
+            }
+        }
+        let mut bytes = Vec::new();
+        out.read_to_end(&mut bytes)
+            .map_err(Error::io(&file, "the records cannot be read"))?;
+        let whole = whole_lines(&bytes);
+        let earlier = parse(&file, &bytes[..whole])?;
+        if let Some(earlier) = &earlier {
+            if !resume {
+                return Err(Error::Occupied {
+                    dir: self.dir.clone(),
+                    records: earlier.results.len(),
+                });
+            }
+            let differences = differences(&earlier.run, run);
+            if !differences.is_empty() {
+                return Err(Error::OtherRun {
+                    dir: self.dir.clone(),
+                    differences,
+                });
+            }
+        }
+        out.set_len(whole as u64)
+            .and_then(|()| out.seek(SeekFrom::End(0)))
+            .map_err(Error::io(&file, "the records cannot be repaired"))?;
+        let mut writer = Writer::new(file, out);
+        if earlier.is_none() {
+            writer.append(&Line::Run(Box::new(run.clone())))?;
+        }
+        Ok((writer, earlier))
+    }
+
+    /// Makes the folder where it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn make(&self) -> Result<()> {
+        std::fs::create_dir_all(&self.dir)
+            .map_err(Error::io(&self.dir, "the folder cannot be made"))
+    }
+
+    /// Writes a file of the folder at once: it is whole or it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Full`].
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.dir.join(name);
+        let part = self.dir.join(format!("{name}.part"));
+        std::fs::write(&part, bytes)
+            .and_then(|()| std::fs::rename(&part, &file))
+            .map_err(|error| {
+                // What could be written of it is of no use.
+                let _ = std::fs::remove_file(&part);
+                written(&file, error)
+            })
+    }
+}
+
+impl<W: Sink> Writer<W> {
+    /// Writes to `out`; `file` is its name in errors.
+    pub fn new(file: PathBuf, out: W) -> Self {
+        Self {
+            file,
+            out,
+            synced: Instant::now(),
+        }
+    }
+
+    /// Writes a line, in one call.
+    ///
+    /// # Errors
+    /// [`Error::Full`] or [`Error::Io`]. What was written before stays, and a resumed run cuts off half a line.
+    pub fn append(&mut self, line: &Line) -> Result<()> {
+        let mut text = serde_json::to_vec(line)
+            .map_err(io::Error::from)
+            .map_err(Error::io(&self.file, "a record cannot be written"))?;
+        text.push(b'\n');
+        self.out
+            .write_all(&text)
+            .map_err(|error| written(&self.file, error))?;
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Asks that every line survives a power cut.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn sync(&mut self) -> Result<()> {
+        self.synced = Instant::now();
+        self.out.sync().map_err(|error| written(&self.file, error))
+    }
+}
+
+fn written(file: &Path, error: io::Error) -> Error {
+    if matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::WriteZero
+    ) {
+        Error::Full {
+            file: file.into(),
+            source: error,
+        }
+    } else {
+        Error::io(file, "it cannot be written")(error)
+    }
+}
+
+/// Options that differ between two runs, one line each.
+pub(crate) fn differences(was: &Run, is: &Run) -> Vec<String> {
+    let as_map = |run: &Run| match serde_json::to_value(run) {
+        Ok(Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    let (was, is) = (as_map(was), as_map(is));
+    let mut found = Vec::new();
+    for (name, before) in &was {
+        let after = is.get(name).unwrap_or(&Value::Null);
+        if before != after {
+            differing(name, before, after, &mut found);
+        }
+    }
+    found
+}
+
+fn differing(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
+    match (was, is) {
+        (Value::Array(a), Value::Array(b)) if name == "arms" => {
+            let names = |arms: &[Value]| -> Vec<String> {
+                arms.iter()
+                    .map(|arm| arm["name"].as_str().unwrap_or("?").to_string())
+                    .collect()
+            };
+            let (before, after) = (names(a), names(b));
+            if before == after {
+                for ((a, b), arm) in a.iter().zip(b).zip(&before).filter(|((a, b), _)| a != b) {
+                    found.push(format!("arm {arm}: was {a}, is {b}"));
+                }
+            } else {
+                found.push(format!(
+                    "arms: was {}, is {}",
+                    before.join(","),
+                    after.join(",")
+                ));
+            }
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
+                let (was, is) = (
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                );
+                if was != is {
+                    found.push(format!("{name} {key}: was {was}, is {is}"));
+                }
+            }
+        }
+        _ => found.push(format!("{}: was {was}, is {is}", name.replace('_', " "))),
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading records, whole or cut short.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+use super::{AskedItem, Line, Record, Run, Sample, Start, VERSION};
+use crate::error::{Error, Result};
+
+/// What a run has written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Records {
+    /// What was run.
+    pub run: Run,
+    /// Who wrote.
+    pub starts: Vec<Start>,
+    /// Items, as they were asked.
+    pub items: Vec<AskedItem>,
+    /// Samples, as they were written.
+    pub samples: Vec<Sample>,
+    /// Results, as they were written.
+    pub results: Vec<Record>,
+}
+
+impl Records {
+    /// A run that has written nothing.
+    pub fn new(run: Run) -> Self {
+        Self {
+            run,
+            starts: Vec::new(),
+            items: Vec::new(),
+            samples: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+}
+
+/// Reads the records in `place`: a file, or a folder that holds `records.jsonl` or `records.jsonl.gz`.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, [`Error::Record`] for a line that is no record, a result that stands there
+/// twice, or another version.
+pub fn read_records(place: &Path) -> Result<Records> {
+    let file = records_file(place);
+    let mut bytes = Vec::new();
+    let open = File::open(&file).map_err(Error::io(&file, "the records cannot be opened"))?;
+    let read = if file.extension().is_some_and(|e| e == "gz") {
+        GzDecoder::new(open).read_to_end(&mut bytes)
+    } else {
+        (&open).read_to_end(&mut bytes)
+    };
+    read.map_err(Error::io(&file, "the records cannot be read"))?;
+    parse(&file, &bytes).and_then(|parsed| {
+        parsed.ok_or_else(|| Error::Record {
+            file: file.clone(),
+            line: 1,
+            reason: "expected the line of the run, got nothing".into(),
+        })
+    })
+}
+
+fn records_file(place: &Path) -> PathBuf {
+    if !place.is_dir() {
+        return place.into();
+    }
+    let packed = place.join(super::folder::PACKED);
+    if packed.exists() {
+        return packed;
+    }
+    place.join(super::folder::RECORDS)
+}
+
+/// Bytes of whole lines at the start of `bytes`: what follows is a line that was cut short.
+pub(super) fn whole_lines(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |at| at + 1)
+}
+
+/// The records of whole lines; `None` for no line.
+pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Option<Records>> {
+    let wrong = |line: usize, reason: String| Error::Record {
+        file: file.into(),
+        line,
+        reason,
+    };
+    let mut records: Option<Records> = None;
+    let mut seen = HashSet::new();
+    for (index, text) in bytes.split(|&b| b == b'\n').enumerate() {
+        if text.is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_slice(text)
+            .map_err(|error| wrong(index + 1, format!("expected a record, got {error}")))?;
+        match (line, &mut records) {
+            (Line::Run(run), none @ None) => {
+                if run.version != VERSION {
+                    return Err(wrong(
+                        index + 1,
+                        format!("expected version {VERSION}, got {}", run.version),
+                    ));
+                }
+                *none = Some(Records::new(*run));
+            }
+            (_, None) => {
+                return Err(wrong(
+                    index + 1,
+                    "expected the line of the run first".into(),
+                ));
+            }
+            (Line::Run(_), Some(_)) => {
+                return Err(wrong(index + 1, "a second run in one file".into()));
+            }
+            (Line::Start(start), Some(records)) => records.starts.push(*start),
+            (Line::Item(item), Some(records)) => records.items.push(*item),
+            (Line::Sample(sample), Some(records)) => {
+                if !seen.insert((sample.index, sample.repeat, String::new())) {
+                    return Err(wrong(
+                        index + 1,
+                        format!("item {:?} is sampled twice", sample.item),
+                    ));
+                }
+                records.samples.push(*sample);
+            }
+            (Line::Result(record), Some(records)) => {
+                if !seen.insert((record.index, record.repeat, record.arm.clone())) {
+                    let reason = format!(
+                        "item {:?} of arm {:?} stands here twice",
+                        record.item, record.arm
+                    );
+                    return Err(wrong(index + 1, reason));
+                }
+                records.results.push(*record);
+            }
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,287 @@
+//! Arms that curt itself answers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use curt::answer::{Answer, PathAnswer, PhaseTimes};
+use curt::head::StopHead;
+use curt::{AskOptions, Engine, Question};
+use curt_workload::{Item, Workload};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::options::{arm_options, is_derived, sample_options};
+use super::{Asked, Given, Respond};
+use crate::arm::Arm;
+use crate::derive::{phases, rank};
+use crate::error::{Error, Result};
+use crate::measure::{Meter, machine};
+use crate::record::{
+    PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
+};
+
+/// Stop heads by the name that arms use.
+pub type Heads = BTreeMap<String, Arc<StopHead>>;
+
+/// Questions asked before any is recorded, so that pages, caches and clocks are as they will stay.
+const WARM_UP: usize = 3;
+
+/// How long the machine is watched doing nothing, where it shows its power.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// The engine of a package as it answers the arms of a run.
+pub struct EngineRespondent<'a> {
+    engine: Engine,
+    load_ms: f64,
+    run: &'a Run,
+    workload: &'a Workload,
+    heads: Heads,
+    base: AskOptions,
+    meter: Meter,
+}
+
+impl<'a> EngineRespondent<'a> {
+    /// `base`: what every question is asked with, sampling included. `load_ms`: what opening the engine took.
+    pub fn new(
+        engine: Engine,
+        load_ms: f64,
+        run: &'a Run,
+        workload: &'a Workload,
+        heads: Heads,
+        base: AskOptions,
+    ) -> Self {
+        Self {
+            engine,
+            load_ms,
+            run,
+            workload,
+            heads,
+            base: AskOptions {
+                prompt: Some(workload.prompt().clone()),
+                // A result must not depend on the question before.
+                reuse: false,
+                ..base
+            },
+            meter: Meter::new(Path::new("/")),
+        }
+    }
+
+    /// Asks. The answer, or why this item has none.
+    fn ask(
+        &mut self,
+        item: &Item,
+        options: &AskOptions,
+    ) -> Result<(std::result::Result<Answer, String>, Readings)> {
+        if item.image.is_some() {
+            let reason = "it has an image, and this version of curt asks in text alone";
+            return Ok((Err(reason.into()), Readings::default()));
+        }
+        let question = Question::Text(item.asked().into_owned());
+        let begun = self.meter.begin();
+        let answer = self.engine.ask(&question, options, &mut |_| {});
+        let readings = self.meter.end(begun);
+        match answer {
+            Ok(answer) => Ok((Ok(answer), readings)),
+            Err(error) if is_of_the_item(&error) => Ok((Err(error.to_string()), readings)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn grade(&self, item: &Item, answer: Option<&str>, text: &str) -> Result<bool> {
+        self.workload.grade(item, answer, text).map_err(Error::from)
+    }
+
+    fn sampled(&self, item: &Item, path: &PathAnswer, checks: usize) -> Result<SampledPath> {
+        let mut scores = vec![None; checks];
+        for score in &path.scores {
+            scores[score.check] = Some(score.score);
+        }
+        Ok(SampledPath {
+            tokens: path.tokens.len(),
+            finish: finish(path),
+            correct: self.grade(item, path.answer.as_deref(), &path.text)?,
+            answer: path.answer.clone(),
+            scores,
+            text: Some(path.text.clone()),
+        })
+    }
+
+    fn path_record(&self, item: &Item, path: &PathAnswer) -> Result<PathRecord> {
+        let correct = if path.finish.votes() {
+            Some(self.grade(item, path.answer.as_deref(), &path.text)?)
+        } else {
+            None
+        };
+        Ok(PathRecord {
+            tokens: path.tokens.len(),
+            finish: finish(path),
+            score: path.scores.last().map(|score| score.score),
+            answer: path.answer.clone(),
+            correct,
+            text: Some(path.text.clone()),
+        })
+    }
+}
+
+impl Respond for EngineRespondent<'_> {
+    fn start(&mut self, asked: &[Asked<'_>]) -> Result<Start> {
+        let options = match self
+            .run
+            .arms
+            .iter()
+            .find(|arm| !is_derived(self.run.measure, arm) && arm.server.is_none())
+        {
+            Some(arm) if self.run.measure == crate::record::Measure::Run => {
+                arm_options(self.run, arm, arm.paths, &self.heads, &self.base, 0)?
+            }
+            _ => sample_options(self.run, &self.heads, &self.base, 0)?,
+        };
+        let mut cold_answer_ms = None;
+        for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
+            let (answer, _) = self.ask(asked.item, &options)?;
+            if let (0, Ok(answer)) = (number, answer) {
+                cold_answer_ms = Some(answer.times.total_ms);
+            }
+        }
+        let mhz = self.meter.mhz();
+        let rows = self.engine.probe_row_invariance()?;
+        Ok(Start {
+            // A clock before 1970 has no such text.
+            at: OffsetDateTime::now_utc()
+                .format(&Rfc3339)
+                .unwrap_or_default(),
+            machine: machine(Path::new("/")),
+            onnxruntime: curt::session::library_info()?.version.clone(),
+            rows_invariant: Some(rows.invariant),
+            load_ms: self.load_ms,
+            cold_answer_ms,
+            mhz,
+            idle_watts: self.meter.idle_watts(IDLE),
+        })
+    }
+
+    fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
+        let options = sample_options(self.run, &self.heads, &self.base, repeat)?;
+        let mut sample = Sample {
+            index: asked.index,
+            item: asked.item.id.clone(),
+            repeat,
+            error: None,
+            prompt_tokens: 0,
+            checks: super::check_points(self.run)
+                .into_iter()
+                .map(|(at, signal)| SampleCheck {
+                    signal,
+                    at,
+                    scored: 0,
+                    score_ms: None,
+                    pairs: 0,
+                    concordant: 0.0,
+                })
+                .collect(),
+            paths: Vec::new(),
+            times: None,
+            kv_bytes: None,
+            machine: Readings::default(),
+        };
+        let (answer, readings) = self.ask(asked.item, &options)?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                sample.error = Some(error);
+                return Ok(sample);
+            }
+        };
+        for taken in &answer.checks {
+            let check = &mut sample.checks[taken.check];
+            check.scored = taken.scored;
+            check.score_ms = Some(taken.score_ms);
+        }
+        sample.paths = answer
+            .paths
+            .iter()
+            .map(|path| self.sampled(asked.item, path, options.checks.len()))
+            .collect::<Result<_>>()?;
+        rank(&mut sample.checks, &sample.paths);
+        sample.prompt_tokens = answer.tokens.prompt;
+        sample.times = Some(times(&answer.times));
+        sample.kv_bytes = Some(answer.kv.bytes);
+        sample.machine = readings;
+        Ok(sample)
+    }
+
+    fn answer(&mut self, arm: &Arm, paths: usize, asked: &Asked<'_>, repeat: u32) -> Result<Given> {
+        let options = arm_options(self.run, arm, paths, &self.heads, &self.base, repeat)?;
+        let mut record = Record::unanswered(arm, asked.index, asked.item, repeat);
+        let (answer, readings) = self.ask(asked.item, &options)?;
+        match answer {
+            Err(error) => record.error = Some(error),
+            Ok(answer) => {
+                record.correct = self.grade(asked.item, answer.answer.as_deref(), &answer.text)?;
+                // Several paths without a vote have said nothing together.
+                record.correct &= answer.answer.is_some() || paths == 1;
+                record.answer = answer.answer;
+                record.paths = answer
+                    .paths
+                    .iter()
+                    .map(|path| self.path_record(asked.item, path))
+                    .collect::<Result<_>>()?;
+                record.finished = answer
+                    .paths
+                    .iter()
+                    .filter(|path| path.finish.votes())
+                    .count();
+                record.finished_correct = record
+                    .paths
+                    .iter()
+                    .filter(|path| path.correct == Some(true))
+                    .count();
+                record.prompt_tokens = Some(answer.tokens.prompt);
+                let tokens: Vec<usize> =
+                    answer.paths.iter().map(|path| path.tokens.len()).collect();
+                record.tokens = phases(arm, &tokens);
+                record.unused_tokens = Some(answer.tokens.unused);
+                record.times = Some(times(&answer.times));
+                record.kv_bytes = Some(answer.kv.bytes);
+                record.machine = readings;
+            }
+        }
+        Ok(Given {
+            record,
+            unreachable: false,
+        })
+    }
+}
+
+/// Whether another item might fare better: all else is wrong with the run.
+fn is_of_the_item(error: &curt::Error) -> bool {
+    matches!(
+        error,
+        curt::Error::Context { .. }
+            | curt::Error::Capacity { .. }
+            | curt::Error::NonFiniteLogits { .. }
+            | curt::Error::Tokenizer { .. }
+            | curt::Error::Template { .. }
+    )
+}
+
+fn finish(path: &PathAnswer) -> String {
+    match serde_json::to_value(path.finish) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => format!("{:?}", path.finish),
+    }
+}
+
+fn times(phases: &PhaseTimes) -> Times {
+    Times {
+        total_ms: phases.total_ms,
+        first_token_ms: Some(phases.first_token_ms),
+        prefill_ms: Some(phases.prefill_ms),
+        fork_ms: Some(phases.fork_ms),
+        decode_ms: Some(phases.decode_ms),
+        check_ms: phases.check_ms,
+        compact_ms: phases.compact_ms,
+    }
+}

@@ -1,0 +1,280 @@
+//! `curt ablate`: what pruning does to a workload of one's own, and whether it may be shipped.
+
+mod arms;
+mod plan;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Subcommand, ValueEnum};
+use curt::{AskOptions, SamplingDefaults};
+use curt_ablate::record::{Folder, Records, read_records};
+use curt_ablate::report::Table;
+use curt_ablate::run::EngineRespondent;
+use curt_ablate::summary::Summary;
+use curt_workload::Workload;
+
+use crate::{locate, signal};
+use arms::ArmArgs;
+use progress::View;
+
+/// What `curt ablate` takes.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Workload: a folder with `workload.toml`, or a JSONL or CSV file of items with --prompt.
+    #[arg(long, value_name = "DIR|FILE", required = true)]
+    workload: Option<PathBuf>,
+    /// Prompt file (TOML) for a workload that is a bare file.
+    #[arg(long, value_name = "FILE")]
+    prompt: Option<PathBuf>,
+    /// Part of the workload that is asked.
+    #[arg(long, value_enum, default_value_t = Part::HeldOut)]
+    part: Part,
+    /// Package folder, or the name of one in curt's cache. Without it, the shipped package.
+    #[arg(long, value_name = "DIR")]
+    package: Option<PathBuf>,
+    #[command(flatten)]
+    arms: ArmArgs,
+    /// How arms are measured.
+    #[arg(long, value_enum, default_value_t = Measured::Replay)]
+    measure: Measured,
+    /// Largest p95 of the time from question to answer that is accepted.
+    #[arg(long, value_name = "MS")]
+    latency_budget_ms: Option<f64>,
+    /// Largest drop of accuracy against the baseline that is accepted, in points.
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0)]
+    max_accuracy_drop: f64,
+    /// Folder of the records and the report.
+    #[arg(long, value_name = "DIR", default_value = "ablation")]
+    out: PathBuf,
+    /// Ask each item so many times, each with a seed of its own.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    repeat: u32,
+    /// Ask the first M items only.
+    #[arg(long, value_name = "M")]
+    limit: Option<usize>,
+    /// Go on with the run in --out.
+    #[arg(long)]
+    resume: bool,
+    /// Run the i-th of n parts of the items; `curt ablate merge` joins them.
+    #[arg(long, value_name = "I/N", value_parser = plan::shard)]
+    shard: Option<(usize, usize)>,
+    /// Seed of the first repeat; the next has the next.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Threads inside one operator. Without it, as many as there are cores.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Divides the logits, in place of the workload's.
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Most tokens a path may generate, in place of the workload's.
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Most bytes of KV cache. Without it, what the system says is available.
+    #[arg(long, value_name = "BYTES")]
+    max_kv_bytes: Option<u64>,
+}
+
+/// What is done with records.
+#[derive(Subcommand)]
+enum Command {
+    /// Join the records of shards, or make records small enough to commit.
+    Merge {
+        /// Folders or files of records: every shard of one run.
+        #[arg(value_name = "DIR", required = true)]
+        shards: Vec<PathBuf>,
+        /// Folder for the merged records and their report.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Leave out paths and texts and pack the rest.
+        #[arg(long)]
+        without_paths: bool,
+    },
+    /// Make summary and report anew from records.
+    Report {
+        /// Folder or file of records.
+        #[arg(value_name = "DIR")]
+        records: PathBuf,
+        /// What is made.
+        #[arg(long, value_enum, default_value_t = Format::Files)]
+        format: Format,
+        /// Held to another drop of accuracy, in points.
+        #[arg(long, value_name = "POINTS")]
+        max_accuracy_drop: Option<f64>,
+        /// Held to another p95 of the time to the answer.
+        #[arg(long, value_name = "MS")]
+        latency_budget_ms: Option<f64>,
+    },
+}
+
+/// `--format`
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// summary.json and report.html, beside the records.
+    Files,
+    /// The table and the verdict.
+    Text,
+    /// The whole table in Markdown.
+    Markdown,
+    /// The columns that a README has room for.
+    Readme,
+    /// The summary, as JSON.
+    Json,
+}
+
+/// `--measure`
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// Sample full paths once and derive every arm from them; times of derived arms are modelled.
+    Replay,
+    /// Run every arm.
+    Run,
+}
+
+/// `--part`
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What heads are trained on.
+    Train,
+    /// What they have not seen.
+    HeldOut,
+}
+
+/// Runs `curt ablate`.
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Some(Command::Merge {
+            shards,
+            out,
+            without_paths,
+        }) => merge(&shards, &out, without_paths),
+        Some(Command::Report {
+            records,
+            format,
+            max_accuracy_drop,
+            latency_budget_ms,
+        }) => report(&records, format, max_accuracy_drop, latency_budget_ms),
+        None => ablate(args),
+    }
+}
+
+fn ablate(args: Args) -> Result<()> {
+    let given = args
+        .workload
+        .as_deref()
+        .context("--workload: expected a folder or a file, got nothing")?;
+    let workload = Workload::open(given, args.prompt.as_deref())?;
+    let dir = locate::package(args.package.as_deref())?;
+    let package =
+        curt::Package::open(&dir).with_context(|| format!("opening {}", dir.display()))?;
+    let plan = plan::plan(&args, &workload, &package)?;
+    for note in &plan.notes {
+        eprintln!("{note}");
+    }
+    let asked = plan::asked(&plan.run, &args, &workload);
+    let clock = Instant::now();
+    let engine = locate::open_engine(Some(&dir), args.threads)?;
+    let load_ms = clock.elapsed().as_secs_f64() * 1e3;
+    let base = AskOptions {
+        sampling: sampling(&args),
+        max_kv_bytes: args.max_kv_bytes,
+        cancel: signal::cancelled_by_ctrl_c()?,
+        ..AskOptions::default()
+    };
+    let mut respondent =
+        EngineRespondent::new(engine, load_ms, &plan.run, &workload, plan.heads, base);
+    let folder = Folder::new(&args.out);
+    let mut view = View::new(&plan.run);
+    curt_ablate::run::run(
+        &plan.run,
+        &asked,
+        &folder,
+        args.resume,
+        &mut respondent,
+        &mut |progress| {
+            view.show(progress);
+        },
+    )?;
+    view.end();
+    let summary = conclude(folder.dir(), &read_records(folder.dir())?)?;
+    print(&summary);
+    Ok(())
+}
+
+fn sampling(args: &Args) -> SamplingDefaults {
+    SamplingDefaults {
+        temperature: args.temperature,
+        max_tokens: args.max_tokens,
+        ..SamplingDefaults::default()
+    }
+}
+
+fn merge(shards: &[PathBuf], out: &Path, without_paths: bool) -> Result<()> {
+    let merged = curt_ablate::merge(shards)?;
+    if without_paths {
+        let page = conclude(out, &merged)?;
+        merged.without_paths().write(out, true)?;
+        print(&page);
+    } else {
+        merged.write(out, false)?;
+        print(&conclude(out, &merged)?);
+    }
+    Ok(())
+}
+
+fn report(
+    place: &Path,
+    format: Format,
+    max_accuracy_drop: Option<f64>,
+    latency_budget_ms: Option<f64>,
+) -> Result<()> {
+    let mut records = read_records(place)?;
+    if let Some(points) = max_accuracy_drop {
+        records.run.max_accuracy_drop = points;
+    }
+    records.run.latency_budget_ms = latency_budget_ms.or(records.run.latency_budget_ms);
+    plan::check_limits(&records.run)?;
+    let dir = if place.is_dir() {
+        place
+    } else {
+        place.parent().unwrap_or(Path::new("."))
+    };
+    let summary = Summary::of(&records);
+    match format {
+        Format::Files => {
+            conclude(dir, &records)?;
+            print(&summary);
+        }
+        Format::Text => print(&summary),
+        Format::Markdown => println!("{}", Table::of(&summary).markdown()),
+        Format::Readme => println!("{}", Table::readme(&summary).markdown()),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
+    }
+    Ok(())
+}
+
+/// Writes what is made of `records` into `dir`.
+fn conclude(dir: &Path, records: &Records) -> Result<Summary> {
+    let summary = Summary::of(records);
+    let folder = Folder::new(dir);
+    folder.make()?;
+    folder.write(
+        "summary.json",
+        (serde_json::to_string_pretty(&summary)? + "\n").as_bytes(),
+    )?;
+    Ok(summary)
+}
+
+fn print(summary: &Summary) {
+    println!("{}", Table::of(summary).text());
+    for note in &summary.notes {
+        println!("note: {note}");
+    }
+    println!("\n{}", summary.verdict.sentence);
+}

@@ -1,0 +1,177 @@
+//! From the command line to what is run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use curt::Package;
+use curt::head::StopHead;
+use curt_ablate::record::{Measure, Run, VERSION};
+use curt_ablate::run::{Asked, Heads};
+use curt_workload::Workload;
+use sha2::{Digest, Sha256};
+
+use super::{Args, Measured, Part};
+
+/// Replicates of the bootstrap: the ends of a 95 % interval are then known to about 2 % of its width.
+const REPLICATES: u64 = 10_000;
+
+/// What is run.
+pub struct Plan {
+    pub run: Run,
+    pub heads: Heads,
+    /// What the user should know before it begins.
+    pub notes: Vec<String>,
+}
+
+/// Joins options, workload and package.
+pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan> {
+    let measure = match args.measure {
+        Measured::Replay => Measure::Replay,
+        Measured::Run => Measure::Run,
+    };
+    let chosen = args.arms.choose(package, measure == Measure::Replay)?;
+    let part = part(args.part);
+    let there = workload.part(part).len();
+    let items = args.limit.map_or(there, |limit| limit.min(there));
+    if items == 0 {
+        bail!(
+            "{}: expected at least one item in its {} part, got none",
+            workload.name(),
+            part_name(args.part)
+        );
+    }
+    if args.repeat == 0 {
+        bail!("--repeat: expected at least 1, got 0");
+    }
+    let votes = chosen.arms.iter().any(|arm| arm.paths > 1);
+    if votes && workload.prompt().answer_pattern.is_none() {
+        bail!(
+            "{}: expected an answer_pattern in its prompt, since arms of several paths vote on what it finds; got none",
+            workload.name()
+        );
+    }
+    let mut heads = Heads::new();
+    let mut digests = BTreeMap::new();
+    for (name, file) in &chosen.heads {
+        let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        digests.insert(name.clone(), hex(&Sha256::digest(bytes)));
+        heads.insert(name.clone(), Arc::new(StopHead::open(file, package)?));
+    }
+    let notes = chosen
+        .skipped
+        .iter()
+        .map(|skipped| {
+            format!(
+                "arm {} is left out: it needs {}",
+                skipped.arm,
+                skipped.remedy()
+            )
+        })
+        .collect();
+    let mut sampling = BTreeMap::new();
+    sampling.extend(
+        args.temperature
+            .map(|t| ("temperature".to_string(), f64::from(t))),
+    );
+    sampling.extend(
+        args.max_tokens
+            .map(|n| ("max_tokens".to_string(), n as f64)),
+    );
+    let run = Run {
+        version: VERSION,
+        curt: env!("CARGO_PKG_VERSION").into(),
+        package: package
+            .dir()
+            .canonicalize()
+            .ok()
+            .as_deref()
+            .unwrap_or(package.dir())
+            .file_name()
+            .map_or_else(
+                || "package".into(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
+        package_fingerprint: package.fingerprint()?,
+        workload: workload.name().into(),
+        workload_digest: workload.digest().into(),
+        part: part_name(args.part).into(),
+        items,
+        limit: args.limit,
+        repeats: args.repeat,
+        seed: args.seed,
+        measure,
+        arms: chosen.arms,
+        heads: digests,
+        threads: args.threads,
+        sampling,
+        baseline: chosen.baseline,
+        candidate: chosen.candidate,
+        max_accuracy_drop: args.max_accuracy_drop,
+        latency_budget_ms: args.latency_budget_ms,
+        replicates: REPLICATES,
+        shard: args.shard,
+    };
+    check_limits(&run)?;
+    Ok(Plan { run, heads, notes })
+}
+
+/// Refuses limits that nothing can be held to.
+pub fn check_limits(run: &Run) -> Result<()> {
+    let drop = run.max_accuracy_drop;
+    if !(drop > 0.0 && drop <= 100.0) {
+        bail!(
+            "--max-accuracy-drop: expected points above 0, at most 100, got {drop}: that nothing at all is lost, no sample can \
+             show"
+        );
+    }
+    match run.latency_budget_ms {
+        Some(budget) if !(budget > 0.0 && budget.is_finite()) => {
+            bail!("--latency-budget-ms: expected milliseconds above 0, got {budget}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The items of the run's shard, in order.
+pub fn asked<'a>(run: &Run, args: &Args, workload: &'a Workload) -> Vec<Asked<'a>> {
+    let (shard, shards) = run.shard.unwrap_or((1, 1));
+    let items = workload
+        .part(part(args.part))
+        .iter()
+        .take(run.items)
+        .enumerate();
+    items
+        .filter(|(index, _)| index % shards == shard - 1)
+        .map(|(index, item)| Asked { index, item })
+        .collect()
+}
+
+/// `--shard I/N`
+pub fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parsed {
+        Some((shard, shards)) if shard >= 1 && shard <= shards => Ok((shard, shards)),
+        _ => Err("expected I/N with I from 1 to N".into()),
+    }
+}
+
+fn part(part: Part) -> curt_workload::Part {
+    match part {
+        Part::Train => curt_workload::Part::Train,
+        Part::HeldOut => curt_workload::Part::HeldOut,
+    }
+}
+
+fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Train => "train",
+        Part::HeldOut => "held_out",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
