@@ -6,10 +6,12 @@
 
 mod attend;
 mod dense;
+mod dots;
 mod element;
 mod error;
 mod isa;
 mod kv;
+mod lanes;
 mod mean;
 mod scales;
 mod softmax;

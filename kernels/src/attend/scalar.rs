@@ -2,7 +2,6 @@
 
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
-use crate::softmax::exp_of_non_positive;
 
 pub(super) const STAGES: Stages = Stages {
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
@@ -32,21 +31,12 @@ fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
             .fold(before, |max, w| if w[m] > max { w[m] } else { max });
         let mut sum = 0.0;
         for weight in tile.iter_mut() {
-            weight[m] = exp(weight[m] - max);
+            weight[m] = (weight[m] - max).exp2();
             sum += weight[m];
         }
-        state.rescale[m] = exp(before - max);
+        state.rescale[m] = (before - max).exp2();
         state.sum[m] = state.sum[m] * state.rescale[m] + sum;
         state.max[m] = max;
-    }
-}
-
-/// e^x for x ≤ 0, and NaN for NaN.
-fn exp(x: f32) -> f32 {
-    if x.is_nan() {
-        x
-    } else {
-        exp_of_non_positive(x)
     }
 }
 

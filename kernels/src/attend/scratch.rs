@@ -1,10 +1,18 @@
 //! How the caller's scratch is divided.
 
+use std::f32::consts::LOG2_E;
+
 use super::{GROUP, Queries, State, TILE, Weights};
 use crate::scales::HeadScales;
 
 /// Queries and sums have their head_dim rounded up to this: the widest register, so that no variant has a tail there.
 const PAD: usize = 16;
+
+/// Elements from one query to the next, and from one query's sums to the next's.
+#[inline(always)]
+pub(super) fn padded(head_dim: usize) -> usize {
+    head_dim.div_ceil(PAD).saturating_mul(PAD)
+}
 
 /// f32 elements skipped at most, so that registers are read from one cache line (64 bytes).
 const ALIGN: usize = 16;
@@ -26,7 +34,7 @@ impl Plan {
         Self {
             queries,
             head_dim,
-            padded: head_dim.div_ceil(PAD).saturating_mul(PAD),
+            padded: padded(head_dim),
             groups: queries.div_ceil(GROUP),
         }
     }
@@ -87,7 +95,7 @@ impl<'a> Scratch<'a> {
         })
     }
 
-    /// Starts anew: queries times the scales of the keys, nothing summed.
+    /// Starts anew: queries times the scales of the keys and log₂ e, so that weights are powers of two; nothing summed.
     pub(super) fn prepare(&mut self, queries: &[f32], scales: HeadScales<'_>) {
         self.sums.fill(0.0);
         self.queries.fill(0.0);
@@ -97,7 +105,7 @@ impl<'a> Scratch<'a> {
             .zip(queries.chunks_exact(self.plan.head_dim))
         {
             for (dim, (scaled, &x)) in row.iter_mut().zip(query).enumerate() {
-                *scaled = x * scales.at(dim);
+                *scaled = x * scales.at(dim) * LOG2_E;
             }
         }
         for [max, sum, rescale] in self.states.iter_mut() {

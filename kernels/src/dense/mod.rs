@@ -1,5 +1,10 @@
 //! A fully connected layer in f32.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod registers;
 mod scalar;
 
 use crate::{Isa, ShapeError};
@@ -32,10 +37,15 @@ impl Dense {
         if !isa.is_available() {
             return None;
         }
-        Some(Self {
-            isa,
-            apply: scalar::apply,
-        })
+        let apply: Apply = match isa {
+            Isa::Scalar => scalar::apply,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::apply,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::apply,
+            _ => return None,
+        };
+        Some(Self { isa, apply })
     }
 
     /// The widest variant of this processor.

@@ -11,7 +11,9 @@ pub(super) fn apply(layer: &Layer<'_>, out: &mut [f32]) {
     {
         let weights = layer.weights.chunks_exact(inputs).zip(layer.bias);
         for (out, (weights, bias)) in out.iter_mut().zip(weights) {
-            let sum: f32 = weights.iter().zip(input).map(|(w, x)| w * x).sum();
+            let products = weights.iter().zip(input).map(|(w, x)| w * x);
+            // From +0: `sum` would start at −0.
+            let sum = products.fold(0.0, |sum, x| sum + x);
             *out = sum + bias;
         }
     }

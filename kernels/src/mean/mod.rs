@@ -1,5 +1,10 @@
 //! Means of cached values over positions.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod registers;
 mod scalar;
 
 use crate::scales::HeadScales;
@@ -24,10 +29,15 @@ impl Mean {
         if !isa.is_available() {
             return None;
         }
-        Some(Self {
-            isa,
-            loops: &scalar::LOOPS,
-        })
+        let loops = match isa {
+            Isa::Scalar => &scalar::LOOPS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &avx2::LOOPS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &avx512::LOOPS,
+            _ => return None,
+        };
+        Some(Self { isa, loops })
     }
 
     /// The widest variant of this processor.

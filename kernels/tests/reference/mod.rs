@@ -100,7 +100,9 @@ pub fn attend(
     let relative = (2.0 * logit_bound).exp_m1() + (2.0 * EXP + 4.0 * steps + 8.0) * U;
     (0..head_dim)
         .map(|d| {
-            let sum: f64 = weights.iter().zip(values).map(|(w, v)| w * v[d]).sum();
+            let products = weights.iter().zip(values).map(|(w, v)| w * v[d]);
+            // From +0: `sum` would start at −0.
+            let sum = products.fold(0.0, |sum, x| sum + x);
             let size: f64 = weights
                 .iter()
                 .zip(values)

@@ -1,0 +1,36 @@
+//! The stages for AVX-512.
+
+use super::registers;
+use super::{Queries, Stages, State, Tile, Weights};
+use crate::element::{Bf16, Element, F16, F32, I8};
+use crate::lanes::avx512::Avx512;
+
+pub(super) const STAGES: Stages = Stages {
+    scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    weigh,
+    mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+};
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
+    // SAFETY: who calls this function has made sure of its features.
+    registers::scores::<_, E>(unsafe { Avx512::new() }, keys, queries, logits)
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
+    // SAFETY: as `scores`.
+    registers::weigh(unsafe { Avx512::new() }, positions, weights, state)
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn mix<E: Element>(
+    values: &Tile<'_>,
+    weights: &Weights,
+    state: &State<'_>,
+    live: usize,
+    sums: &mut [f32],
+) {
+    // SAFETY: as `scores`.
+    registers::mix::<_, E>(unsafe { Avx512::new() }, values, weights, state, live, sums)
+}

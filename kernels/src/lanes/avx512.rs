@@ -1,0 +1,167 @@
+//! Sixteen lanes: AVX-512 F, BW, DQ and VL.
+
+use core::arch::x86_64::*;
+
+use super::{GROUP, Lanes};
+
+/// The expression, in a method of [`Avx512`].
+macro_rules! vector {
+    ($e:expr) => {
+        // SAFETY: `self` proves that the processor has the instructions. An address is the caller's promise.
+        unsafe { $e }
+    };
+}
+
+/// Proof that the processor has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// The processor must have what the value proves.
+    #[inline(always)]
+    pub(crate) unsafe fn new() -> Self {
+        Self(())
+    }
+
+    /// The even 128 bits of both registers plus the odd ones.
+    #[inline(always)]
+    fn sums_of_halves(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_add_ps(
+            _mm512_shuffle_f32x4::<0x88>(a, b),
+            _mm512_shuffle_f32x4::<0xdd>(a, b),
+        ))
+    }
+}
+
+impl Lanes for Avx512 {
+    type V = __m512;
+
+    const LANES: usize = 16;
+    const POSITIONS: usize = 4;
+    const COLUMNS: usize = 4;
+    const HOLDS_QUERIES: bool = true;
+
+    #[inline(always)]
+    unsafe fn load(self, at: *const f32) -> __m512 {
+        vector!(_mm512_loadu_ps(at))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, at: *const u8) -> __m512 {
+        vector!(_mm512_cvtph_ps(_mm256_loadu_si256(at.cast())))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, at: *const u8) -> __m512 {
+        vector!({
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(at.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(self, at: *const u8) -> __m512 {
+        vector!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(
+            at.cast()
+        ))))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, at: *mut f32, v: __m512) {
+        vector!(_mm512_storeu_ps(at, v))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        vector!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn splat_group(self, x: &[f32; GROUP]) -> __m512 {
+        vector!(_mm512_broadcast_f32x4(_mm_loadu_ps(x.as_ptr())))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        vector!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
+        vector!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn nearest_integer_and_rest(self, x: __m512) -> (__m512, __m512) {
+        vector!({
+            let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+            // The rest of an infinity is 0, where a subtraction gives NaN.
+            let rest = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+            (n, rest)
+        })
+    }
+
+    #[inline(always)]
+    fn times_power_of_two(self, y: __m512, n: __m512) -> __m512 {
+        vector!(_mm512_scalef_ps(y, n))
+    }
+
+    #[inline(always)]
+    fn sums_of_four(self, [a, b, c, d]: [__m512; GROUP]) -> __m512 {
+        // In every 128 bits, the four registers' sums over those bits.
+        vector!({
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+            _mm512_add_ps(
+                _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+                _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+            )
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_sums(self, at: *mut f32, [a, b, c, d]: [__m512; 4]) {
+        let (first, second) = (self.sums_of_halves(a, b), self.sums_of_halves(c, d));
+        // SAFETY: forwarded.
+        unsafe { self.store(at, self.sums_of_halves(first, second)) }
+    }
+
+    #[inline(always)]
+    fn sum_over_positions(self, v: __m512) -> [f32; GROUP] {
+        vector!({
+            let v = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let mut sums = [0.0; GROUP];
+            _mm_storeu_ps(sums.as_mut_ptr(), v);
+            sums
+        })
+    }
+
+    #[inline(always)]
+    fn largest_over_positions(self, v: __m512) -> [f32; GROUP] {
+        vector!({
+            let v = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let mut largest = [0.0; GROUP];
+            _mm_storeu_ps(largest.as_mut_ptr(), v);
+            largest
+        })
+    }
+}
