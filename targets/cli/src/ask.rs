@@ -133,7 +133,11 @@ pub fn run(args: Args) -> Result<()> {
         ..AskOptions::default()
     };
     let mut view = View {
-        stream: !args.json && !args.quiet && io::stdout().is_terminal(),
+        // Of paths that may be dropped, none is shown before the vote.
+        stream: !args.json
+            && !args.quiet
+            && io::stdout().is_terminal()
+            && options.checks.is_empty(),
         report: !args.json && !args.quiet,
         paths: args.paths,
     };
@@ -205,12 +209,7 @@ impl View {
                 // A terminal that is gone shows itself at the final print.
                 let _ = io::stdout().flush();
             }
-            Event::Checked { check, paths } if self.report => {
-                if self.stream {
-                    println!();
-                }
-                show_check(check, paths);
-            }
+            Event::Checked { check, paths } if self.report => show_check(check, paths),
             _ => {}
         }
     }
@@ -285,6 +284,9 @@ fn print_cost(answer: &Answer) {
         counted(tokens.generated, "token"),
         counted(answer.paths.len(), "path"),
     );
+    if let Some(saved) = saved(answer) {
+        eprintln!("{saved}");
+    }
     let mut line = format!(
         "load {:.0} ms, prefill {:.1} ms, fork {:.1} ms, decode {:.1} ms ({:.0} tokens/s)",
         times.load_ms,
@@ -304,6 +306,30 @@ fn print_cost(answer: &Answer) {
         line.push_str(&format!(", peak {}", bytes(peak)));
     }
     eprintln!("{line}");
+}
+
+/// What pruning saved, as far as this one run can say: the paths that went on tell how long the others would have been.
+fn saved(answer: &Answer) -> Option<String> {
+    let lengths = |wanted: bool| {
+        let these = answer
+            .paths
+            .iter()
+            .filter(move |p| p.finish.votes() == wanted);
+        these.map(|p| p.tokens.len())
+    };
+    let (whole, cut) = (lengths(true).count(), lengths(false).count());
+    if whole == 0 || cut == 0 {
+        return None;
+    }
+    let mean = lengths(true).sum::<usize>() as f64 / whole as f64;
+    let rest: f64 = lengths(false).map(|n| (mean - n as f64).max(0.0)).sum();
+    let spent = answer.tokens.generated as f64;
+    Some(format!(
+        "about {rest:.0} tokens saved of {:.0} ({:.0} %), had {} gone on to the mean {mean:.0} tokens of the {whole} others",
+        spent + rest,
+        100.0 * rest / (spent + rest),
+        counted(cut, "path"),
+    ))
 }
 
 fn counted(count: usize, noun: &str) -> String {

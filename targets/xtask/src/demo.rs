@@ -11,6 +11,9 @@ use crate::setup;
 /// The shipped package, from the checkout's root.
 const PACKAGE: &str = "models/packages/reasoner";
 
+/// Sixteen paths, of which the package's head lets four go on.
+const PRUNING: [&str; 4] = ["--paths", "16", "--keep", "4"];
+
 /// Asks the shipped package the user's question, or its own.
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
@@ -27,7 +30,10 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         "curt-cli",
     ]))
     .context("curt does not build")?;
-    eprintln!("\n$ curt ask --package {PACKAGE} \"{question}\"\n");
+    eprintln!(
+        "\n$ curt ask --package {PACKAGE} {} \"{question}\"\n",
+        PRUNING.join(" ")
+    );
     let status = child::status(setup.apply(&mut ask(&question)))?;
     // A process that a signal ended has no code.
     let code = status
@@ -51,7 +57,9 @@ fn ask(question: &str) -> Command {
             "--",
         ]
         .into_iter()
-        .chain(["ask", "--package", PACKAGE, "--", question]),
+        .chain(["ask", "--package", PACKAGE])
+        .chain(PRUNING)
+        .chain(["--", question]),
     )
 }
 
