@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
+
 use crate::Scorer;
 
 /// One question of a workload.
@@ -36,6 +38,17 @@ impl Item {
             text.push_str(&format!("\n{letter}. {choice}"));
         }
         Cow::Owned(text)
+    }
+
+    /// The seed that this item's paths are drawn with in a run of `seed`. Items draw independently of each other, whatever
+    /// stands before them in the workload: with one seed for all, path 3 would draw the same numbers at every question.
+    pub fn seed(&self, seed: u64) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(seed.to_le_bytes());
+        hash.update(self.id.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        u64::from_le_bytes(first)
     }
 
     /// What counts as one independent question: the group, or the item itself.

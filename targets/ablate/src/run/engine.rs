@@ -89,6 +89,10 @@ impl<'a> EngineRespondent<'a> {
         }
     }
 
+    fn seed(&self, item: &Item, repeat: u32) -> u64 {
+        item.seed(self.run.seed.wrapping_add(u64::from(repeat)))
+    }
+
     fn grade(&self, item: &Item, answer: Option<&str>, text: &str) -> Result<bool> {
         self.workload.grade(item, answer, text).map_err(Error::from)
     }
@@ -134,9 +138,9 @@ impl Respond for EngineRespondent<'_> {
             .find(|arm| !is_derived(self.run.measure, arm) && arm.server.is_none())
         {
             Some(arm) if self.run.measure == crate::record::Measure::Run => {
-                arm_options(self.run, arm, arm.paths, &self.heads, &self.base, 0)?
+                arm_options(arm, arm.paths, &self.heads, &self.base, self.run.seed)?
             }
-            _ => sample_options(self.run, &self.heads, &self.base, 0)?,
+            _ => sample_options(self.run, &self.heads, &self.base, self.run.seed)?,
         };
         let mut cold_answer_ms = None;
         for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
@@ -163,7 +167,12 @@ impl Respond for EngineRespondent<'_> {
     }
 
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
-        let options = sample_options(self.run, &self.heads, &self.base, repeat)?;
+        let options = sample_options(
+            self.run,
+            &self.heads,
+            &self.base,
+            self.seed(asked.item, repeat),
+        )?;
         let mut sample = Sample {
             index: asked.index,
             item: asked.item.id.clone(),
@@ -213,7 +222,13 @@ impl Respond for EngineRespondent<'_> {
     }
 
     fn answer(&mut self, arm: &Arm, paths: usize, asked: &Asked<'_>, repeat: u32) -> Result<Given> {
-        let options = arm_options(self.run, arm, paths, &self.heads, &self.base, repeat)?;
+        let options = arm_options(
+            arm,
+            paths,
+            &self.heads,
+            &self.base,
+            self.seed(asked.item, repeat),
+        )?;
         let mut record = Record::unanswered(arm, asked.index, asked.item, repeat);
         let (answer, readings) = self.ask(asked.item, &options)?;
         match answer {

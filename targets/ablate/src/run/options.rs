@@ -38,7 +38,7 @@ pub(super) fn sample_options(
     run: &Run,
     heads: &Heads,
     base: &AskOptions,
-    repeat: u32,
+    seed: u64,
 ) -> Result<AskOptions> {
     let derived = run.arms.iter().filter(|arm| is_derived(run.measure, arm));
     Ok(AskOptions {
@@ -47,19 +47,18 @@ pub(super) fn sample_options(
             .iter()
             .map(|(at, name)| check(*at, name, Keep::All, heads))
             .collect::<Result<_>>()?,
-        seed: run.seed.wrapping_add(u64::from(repeat)),
+        seed,
         ..base.clone()
     })
 }
 
 /// How `arm` asks with `paths` paths.
 pub(super) fn arm_options(
-    run: &Run,
     arm: &Arm,
     paths: usize,
     heads: &Heads,
     base: &AskOptions,
-    repeat: u32,
+    seed: u64,
 ) -> Result<AskOptions> {
     let greedy = SamplingDefaults {
         temperature: Some(0.0),
@@ -80,7 +79,7 @@ pub(super) fn arm_options(
             .collect::<Result<_>>()?,
         early_vote: arm.early_vote && paths > 1,
         first_finished: arm.first_finished.filter(|_| paths > 1),
-        seed: run.seed.wrapping_add(u64::from(repeat)),
+        seed,
         ..base.clone()
     })
 }
