@@ -169,6 +169,17 @@ def held_out_questions(seed: int, count: int, config: TaskConfig, part: Part = "
         yield question
 
 
+def items(part: Part, seed: int, count: int, config: TaskConfig) -> Iterator[dict[str, str]]:
+    """The questions of `held_out_questions` as a workload writes them."""
+    for number, question in enumerate(held_out_questions(seed, count, config, part)):
+        yield {
+            "id": f"{part}-{seed}-{number}",
+            "group": question.group(),
+            "question": question.text(),
+            "answer": question.answer(),
+        }
+
+
 def near_miss(rng: random.Random, question: Question, config: TaskConfig) -> Rule | None:
     """A wrong rule that a hasty reader might pick and that the check on the second example exposes."""
     first, second = question.examples
@@ -241,14 +252,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    questions = held_out_questions(arguments.seed, arguments.count, load_settings().task, arguments.part)
-    for number, question in enumerate(questions):
-        item = {
-            "id": f"{arguments.part}-{arguments.seed}-{number}",
-            "group": question.group(),
-            "question": question.text(),
-            "answer": question.answer(),
-        }
+    for item in items(arguments.part, arguments.seed, arguments.count, load_settings().task):
         sys.stdout.write(json.dumps(item) + "\n")
 
 
