@@ -15,7 +15,7 @@
 
 mod digest;
 mod error;
-
+pub mod import;
 mod item;
 mod manifest;
 mod read;
