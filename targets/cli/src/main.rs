@@ -8,6 +8,7 @@ mod doctor;
 mod inspect;
 mod locate;
 mod signal;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ enum Command {
     Ask(Box<ask::Args>),
     /// Say what pruning does to a workload of your own, and whether it may be shipped.
     Ablate(Box<ablate::Args>),
+    /// Look over a workload, or make one of a known question set.
+    #[command(subcommand)]
+    Workload(workload::WorkloadCommand),
     /// Say what is in a package.
     Inspect(inspect::Args),
     /// Say what this machine has, and whether it computes what it should.
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Ask(args) => ask::run(*args),
         Command::Ablate(args) => ablate::run(*args),
+        Command::Workload(command) => workload::run(command),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(bench) => bench::run(bench),
