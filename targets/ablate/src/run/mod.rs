@@ -4,11 +4,15 @@
 
 mod engine;
 mod options;
+mod respondents;
+mod server;
 
 use std::collections::{HashMap, HashSet};
 
 pub use engine::{EngineRespondent, Heads};
 pub use options::{check_points, is_derived};
+pub use respondents::Respondents;
+pub use server::ServerRespondent;
 
 use curt_workload::Item;
 

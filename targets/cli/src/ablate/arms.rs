@@ -40,6 +40,15 @@ pub struct ArmArgs {
     /// Without any, the package's own.
     #[arg(long, value_name = "[NAME=]HEAD")]
     head: Vec<String>,
+    /// OpenAI-compatible server for the arm `server`, up to and without `/chat/completions`: http://127.0.0.1:8000/v1
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Its model. Without it, the first that it lists.
+    #[arg(long, value_name = "NAME", requires = "server")]
+    server_model: Option<String>,
+    /// Seconds that one of its answers may take.
+    #[arg(long, value_name = "S", default_value_t = 120.0)]
+    server_timeout_s: f64,
     /// The arm that the others are held against.
     #[arg(long, value_name = "ARM")]
     baseline: Option<String>,
@@ -203,7 +212,32 @@ impl ArmArgs {
                 Value::String(format!("head:{name}")),
             );
         }
+        if let Some(server) = self.server()? {
+            options.insert("server".into(), Value::Table(server));
+        }
         Ok(options)
+    }
+
+    fn server(&self) -> Result<Option<toml::Table>> {
+        let Some(url) = &self.server else {
+            return Ok(None);
+        };
+        if !url.starts_with("http://") {
+            bail!("--server: expected an address that begins with http://, got {url:?}");
+        }
+        if !(self.server_timeout_s > 0.0 && self.server_timeout_s.is_finite()) {
+            bail!(
+                "--server-timeout-s: expected seconds above 0, got {}",
+                self.server_timeout_s
+            );
+        }
+        let mut server = toml::Table::new();
+        server.insert("url".into(), Value::String(url.clone()));
+        server.insert("timeout_s".into(), Value::Float(self.server_timeout_s));
+        if let Some(model) = &self.server_model {
+            server.insert("model".into(), Value::String(model.clone()));
+        }
+        Ok(Some(server))
     }
 
     fn check_points(&self, heads: &BTreeMap<String, PathBuf>) -> Result<Vec<usize>> {

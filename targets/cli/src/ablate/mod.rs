@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use curt::{AskOptions, SamplingDefaults};
 use curt_ablate::record::{Folder, Records, read_records};
-use curt_ablate::report::Table;
-use curt_ablate::run::EngineRespondent;
+use curt_ablate::report::{Table, page};
+use curt_ablate::run::{EngineRespondent, Respondents, ServerRespondent};
 use curt_ablate::summary::Summary;
 use curt_workload::Workload;
 
@@ -187,8 +187,10 @@ fn ablate(args: Args) -> Result<()> {
         cancel: signal::cancelled_by_ctrl_c()?,
         ..AskOptions::default()
     };
-    let mut respondent =
-        EngineRespondent::new(engine, load_ms, &plan.run, &workload, plan.heads, base);
+    let mut respondents = Respondents {
+        engine: EngineRespondent::new(engine, load_ms, &plan.run, &workload, plan.heads, base),
+        servers: ServerRespondent::new(&plan.run, &workload, sampling(&args))?,
+    };
     let folder = Folder::new(&args.out);
     let mut view = View::new(&plan.run);
     curt_ablate::run::run(
@@ -196,7 +198,7 @@ fn ablate(args: Args) -> Result<()> {
         &asked,
         &folder,
         args.resume,
-        &mut respondent,
+        &mut respondents,
         &mut |progress| {
             view.show(progress);
         },
@@ -268,6 +270,7 @@ fn conclude(dir: &Path, records: &Records) -> Result<Summary> {
         "summary.json",
         (serde_json::to_string_pretty(&summary)? + "\n").as_bytes(),
     )?;
+    folder.write("report.html", page(&summary, records).as_bytes())?;
     Ok(summary)
 }
 
