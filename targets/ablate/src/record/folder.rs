@@ -153,6 +153,11 @@ impl<W: Sink> Writer<W> {
         }
     }
 
+    /// Where the lines went.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Writes a line, in one call.
     ///
     /// # Errors

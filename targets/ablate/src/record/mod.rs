@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::differences;
-pub use folder::{Folder, Writer};
+pub use folder::{Folder, Sink, Writer};
 pub use read::{Records, read_records};
 
 use curt_workload::Item;

@@ -161,13 +161,14 @@ fn labels(points: &[Point<'_>]) -> Vec<(f64, f64)> {
         .map(|point| {
             let width = LETTER * point.arm.name.chars().count() as f64;
             let free = |x: f64, y: f64| {
-                let inside = x >= LEFT && x + width <= RIGHT + 8.0 && y >= TOP && y <= BOTTOM - 6.0;
+                let inside =
+                    x >= LEFT && x + width <= RIGHT + 8.0 && (TOP..=BOTTOM - 6.0).contains(&y);
                 let clear = taken.iter().all(|&(from, to, line)| {
                     x > to || x + width < from || (y - line).abs() >= LINE
                 });
                 let off_points = points
                     .iter()
-                    .all(|p| p.x < x - 5.0 || p.x > x + width || (p.y - y).abs() > 9.0);
+                    .all(|p| !(x - 5.0..=x + width).contains(&p.x) || (p.y - y).abs() > 9.0);
                 inside && clear && off_points
             };
             let steps = (0..24).flat_map(|i| [f64::from(i) * 6.0, f64::from(i) * -6.0]);

@@ -1,0 +1,124 @@
+//! Arms are data: the built-in ones expand, a user's are held to the same rules.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use curt_ablate::arm::{Arm, ArmFile, KeepRule, check_arms};
+use curt_ablate::run::check_points;
+use toml::Value;
+
+fn read(text: &str) -> curt_ablate::Result<Vec<Arm>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let options = BTreeMap::from([("paths".to_string(), Value::Integer(8))]);
+    let (arms, skipped) = ArmFile::read(file.path())?.expand(&options)?;
+    assert!(skipped.is_empty());
+    check_arms(&arms).map(|()| arms)
+}
+
+#[test]
+fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
+    let (arms, skipped) = ArmFile::built_in()
+        .unwrap()
+        .expand(&BTreeMap::new())
+        .unwrap();
+    assert_eq!(
+        arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(),
+        ["greedy"]
+    );
+    assert!(
+        skipped
+            .iter()
+            .any(|s| s.arm == "full" && s.remedy() == "--paths"),
+        "{skipped:?}"
+    );
+    let arms = support::arms();
+    check_arms(&arms).unwrap();
+    let stop = arms.iter().find(|arm| arm.name == "stop").unwrap();
+    assert_eq!(
+        (stop.paths, stop.checks[0].at, stop.checks[0].keep),
+        (8, 6, KeepRule::Top(2))
+    );
+    let twice = arms.iter().find(|arm| arm.name == "stop-twice").unwrap();
+    assert_eq!(
+        twice
+            .checks
+            .iter()
+            .map(|check| check.keep)
+            .collect::<Vec<_>>(),
+        [KeepRule::Top(4), KeepRule::Top(2)]
+    );
+}
+
+#[test]
+fn a_sample_is_scored_by_every_signal_once_at_each_point_and_never_by_the_oracle() {
+    let run = support::run_of(1, curt_ablate::record::Measure::Replay);
+    let points = check_points(&run);
+    let expected = [
+        (6, "confidence"),
+        (6, "head:stop"),
+        (6, "random"),
+        (9, "head:stop"),
+    ];
+    assert_eq!(points, expected.map(|(at, name)| (at, name.to_string())));
+}
+
+#[test]
+fn a_user_writes_arms_of_his_own() {
+    let arms = read(
+        "[[arm]]\nname = \"mine\"\npaths = \"$paths\"\nvote = \"score_weighted\"\n\
+         checks = [{ at = 4, keep = \"50%\", signal = \"confidence:3\" }, { at = 9, keep = \">=0.7\", signal = \"random\" }]\n",
+    )
+    .unwrap();
+    assert_eq!(arms[0].paths, 8);
+    assert_eq!(arms[0].checks[0].keep, KeepRule::Ratio(0.5));
+    assert_eq!(arms[0].checks[1].keep, KeepRule::AtLeast(0.7));
+    let again: Arm = serde_json::from_str(&serde_json::to_string(&arms[0]).unwrap()).unwrap();
+    assert_eq!(again, arms[0]);
+}
+
+#[test]
+fn what_no_arm_can_be_is_refused_by_name() {
+    let arm = |rest: &str| format!("[[arm]]\nname = \"mine\"\n{rest}\n");
+    let check = |rest: &str| arm(&format!("paths = 4\nchecks = [{{ {rest} }}]"));
+    for (text, said) in [
+        (arm("pahts = 3"), "unknown field `pahts`"),
+        (arm("paths = 0"), "at least 1, got 0"),
+        (arm("paths = \"$keep\""), "--keep for its `$keep`"),
+        (
+            arm("greedy = true\npaths = 2"),
+            "greedy paths are all the same",
+        ),
+        (arm("first_finished = 2"), "1 to 1"),
+        (
+            check("at = 3, keep = 5, signal = \"random\""),
+            "1 to 4, the paths of the arm, got 5",
+        ),
+        (
+            check("at = 3, keep = \"0%\", signal = \"random\""),
+            "\"25%\"",
+        ),
+        (
+            check("at = 0, keep = 1, signal = \"random\""),
+            "at least 1 token",
+        ),
+        (check("at = 3, keep = 1, signal = \"magic\""), "got magic"),
+        (
+            check(
+                "at = 9, keep = 1, signal = \"random\" }, { at = 3, keep = 1, signal = \"random\"",
+            ),
+            "ascending order",
+        ),
+        (
+            arm("fewer = \"of:stop\""),
+            "an arm \"stop\" and one of all paths",
+        ),
+        (arm("") + &arm(""), "each arm once"),
+        (String::new(), "at least one arm"),
+        ("arm = 3".into(), "TOML of [[arm]] tables"),
+    ] {
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.contains(said), "expected {said:?} in {error:?}");
+    }
+}

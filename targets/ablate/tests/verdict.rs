@@ -1,0 +1,111 @@
+//! The verdict, at every side of its limits.
+
+use curt_ablate::stats::Interval;
+use curt_ablate::verdict::{Decision, Evidence, Verdict};
+
+fn evidence() -> Evidence<'static> {
+    Evidence {
+        candidate: "stop",
+        baseline: "full",
+        difference: Some(0.004),
+        one_sided: Some(Interval {
+            low: -0.006,
+            high: 0.014,
+        }),
+        largest_drop: 0.01,
+        p95_ms: Some(90.0),
+        modelled: false,
+        void: None,
+        budget_ms: Some(100.0),
+        items: 1000,
+        items_needed: Some(700),
+    }
+}
+
+fn decided(evidence: &Evidence<'_>) -> (Decision, String, Option<u64>) {
+    let verdict = Verdict::of(evidence);
+    (verdict.decision, verdict.sentence, verdict.more_items)
+}
+
+#[test]
+fn ready_needs_the_budget_and_the_lower_end() {
+    let (decision, sentence, more) = decided(&evidence());
+    assert_eq!((decision, more), (Decision::Ready, None));
+    assert!(
+        sentence.contains("+0.4 points") && sentence.contains("−0.6 or more"),
+        "{sentence}"
+    );
+    let unlimited = Evidence {
+        budget_ms: None,
+        p95_ms: None,
+        ..evidence()
+    };
+    assert_eq!(decided(&unlimited).0, Decision::Ready);
+}
+
+#[test]
+fn a_missed_budget_or_a_sure_drop_is_not_ready() {
+    let slow = Evidence {
+        p95_ms: Some(101.0),
+        ..evidence()
+    };
+    let (decision, sentence, _) = decided(&slow);
+    assert_eq!(decision, Decision::NotReady);
+    assert!(
+        sentence.contains("101 ms") && sentence.contains("beyond the budget of 100 ms"),
+        "{sentence}"
+    );
+    let worse = Evidence {
+        difference: Some(-0.03),
+        one_sided: Some(Interval {
+            low: -0.05,
+            high: -0.011,
+        }),
+        ..evidence()
+    };
+    let (decision, sentence, _) = decided(&worse);
+    assert_eq!(decision, Decision::NotReady);
+    assert!(sentence.contains("−1.1 or less"), "{sentence}");
+}
+
+#[test]
+fn between_them_more_items_decide() {
+    let open = Evidence {
+        difference: Some(-0.002),
+        one_sided: Some(Interval {
+            low: -0.012,
+            high: 0.008,
+        }),
+        items_needed: Some(1300),
+        ..evidence()
+    };
+    let (decision, sentence, more) = decided(&open);
+    assert_eq!((decision, more), (Decision::NotEnoughItems, Some(300)));
+    assert!(sentence.contains("about 300 more items"), "{sentence}");
+    // "Not significant" alone never makes ready: the interval holds both 0 and the limit.
+    let at_the_limit = Evidence {
+        items_needed: None,
+        ..open
+    };
+    assert!(decided(&at_the_limit).1.contains("the limit itself"));
+}
+
+#[test]
+fn times_that_do_not_count_cannot_meet_a_budget() {
+    let void = Evidence {
+        p95_ms: None,
+        void: Some("the cores fell"),
+        ..evidence()
+    };
+    let (decision, sentence, _) = decided(&void);
+    assert_eq!(decision, Decision::NotEnoughItems);
+    assert!(
+        sentence.contains("the cores fell") && sentence.contains("no time was measured"),
+        "{sentence}"
+    );
+    let unmeasured = Evidence {
+        p95_ms: None,
+        ..evidence()
+    };
+    assert_eq!(decided(&unmeasured).0, Decision::NotEnoughItems);
+}
