@@ -140,12 +140,10 @@ fn subtitle(summary: &Summary) -> String {
     if summary.run.repeats > 1 {
         parts.push(format!("{} repeats", summary.run.repeats));
     }
-    parts.extend(
-        summary
-            .machines
-            .iter()
-            .map(|m| format!("{}, {} cores, {}", m.cpu, m.cores, m.system)),
-    );
+    parts.extend(summary.machines.iter().map(|m| {
+        let cores = if m.cores == 1 { "core" } else { "cores" };
+        format!("{}, {} {cores}, {}", m.cpu, m.cores, m.system)
+    }));
     parts.extend(summary.dates.first().cloned());
     parts.join(" · ")
 }
@@ -330,7 +328,7 @@ fn method(summary: &Summary) -> String {
     if let Some(model) = &summary.latency_model {
         lines.push(format!(
             "Modelled times: {:.3} ms for a decode step and {:.3} ms for each of its rows, fitted to {} questions that ran (half \
-             of them within {:.1} %); prefill and scoring as measured.",
+             of them within {:.1} %); each arm's decode time is that of its sample, scaled by this model; prefill and scoring as measured.",
             model.step_ms,
             model.row_ms,
             model.questions,

@@ -134,21 +134,18 @@ pub(super) fn scatter(summary: &Summary) -> Option<String> {
     Some(drawing.finish())
 }
 
-/// Points of one x side by side, so that their whiskers can be told apart.
+/// Points that would hide each other a little apart, each no further from its place than its own size: what is read off
+/// the axis stays true.
 fn spread(mut points: Vec<Point<'_>>) -> Vec<Point<'_>> {
-    const APART: f64 = 7.0;
-    points.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-    let mut from = 0;
-    for to in 1..=points.len() {
-        if to < points.len() && points[to].x - points[from].x < APART {
-            continue;
+    const CLOSE: f64 = 8.0;
+    const APART: f64 = 4.0;
+    points.sort_by(|a, b| a.y.total_cmp(&b.y));
+    for index in 1..points.len() {
+        let (before, after) = points.split_at_mut(index);
+        let (above, point) = (&before[index - 1], &mut after[0]);
+        if (point.x - above.x).abs() < APART && (point.y - above.y).abs() < CLOSE {
+            point.x += if index % 2 == 0 { APART } else { -APART };
         }
-        let middle = points[from..to].iter().map(|p| p.x).sum::<f64>() / (to - from) as f64;
-        let half = (to - from - 1) as f64 / 2.0;
-        for (index, point) in points[from..to].iter_mut().enumerate() {
-            point.x = middle + APART * (index as f64 - half);
-        }
-        from = to;
     }
     points
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Record, Records, Sample, Times};
 use crate::stats::quantile;
 
-/// Decode time as a sum: so much for a step, and so much for each row of it. Fitted by least squares of the relative
+/// Decode time as a sum: so much for a step, and so much for each row of it. An arm's decode time is that of its sample,
+/// scaled by what this model makes of both. Fitted by least squares of the relative
 /// error over the questions that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LatencyModel {
@@ -47,7 +48,7 @@ pub struct Latency {
 }
 
 /// Steps and rows of paths of these lengths that decode in lockstep, none dropped.
-fn work(tokens: impl Iterator<Item = usize>) -> (usize, usize) {
+fn decode_work(tokens: impl Iterator<Item = usize>) -> (usize, usize) {
     tokens.fold((0, 0), |(steps, rows), n| {
         (steps.max(n.saturating_sub(1)), rows + n.saturating_sub(1))
     })
@@ -57,7 +58,7 @@ impl LatencyModel {
     /// Fits the model to `records`; `None` where they do not determine it.
     pub fn fit(records: &Records) -> Option<Self> {
         let samples = records.samples.iter().filter_map(|sample| {
-            let (steps, rows) = work(sample.paths.iter().map(|path| path.tokens));
+            let (steps, rows) = decode_work(sample.paths.iter().map(|path| path.tokens));
             Some((steps as f64, rows as f64, sample.times?.decode_ms?))
         });
         let singles = records
@@ -65,7 +66,7 @@ impl LatencyModel {
             .iter()
             .filter(|r| r.derived.is_none() && r.paths.len() == 1)
             .filter_map(|r| {
-                let (steps, rows) = work(r.paths.iter().map(|path| path.tokens));
+                let (steps, rows) = decode_work(r.paths.iter().map(|path| path.tokens));
                 Some((steps as f64, rows as f64, r.times?.decode_ms?))
             });
         let points: Vec<(f64, f64, f64)> = samples
@@ -102,12 +103,20 @@ impl LatencyModel {
         })
     }
 
+    fn decode_ms(&self, steps: usize, rows: usize) -> f64 {
+        self.step_ms * steps as f64 + self.row_ms * rows as f64
+    }
+
     /// What a derived record would have taken, given what its sample took.
     fn times(&self, record: &Record, sample: &Sample) -> Option<Times> {
         let work = record.derived.as_ref()?;
         let sampled = sample.times?;
         let fork_ms = sampled.fork_ms? * work.launched as f64 / sample.paths.len().max(1) as f64;
-        let decode_ms = self.step_ms * work.steps as f64 + self.row_ms * work.row_steps as f64;
+        let (steps, rows) = decode_work(sample.paths.iter().map(|path| path.tokens));
+        let whole = self.decode_ms(steps, rows);
+        // Scaled from what this very sample took, so that a slow moment of the machine stays one.
+        let share = (whole > 0.0).then(|| self.decode_ms(work.steps, work.row_steps) / whole)?;
+        let decode_ms = sampled.decode_ms? * share;
         let elsewhere = sampled.total_ms
             - sampled.fork_ms?
             - sampled.decode_ms?
