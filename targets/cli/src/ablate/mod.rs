@@ -7,7 +7,7 @@ mod progress;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 use curt::{AskOptions, SamplingDefaults};
 use curt_ablate::record::{Folder, Records, read_records};
@@ -110,6 +110,12 @@ enum Command {
         /// Held to another p95 of the time to the answer.
         #[arg(long, value_name = "MS")]
         latency_budget_ms: Option<f64>,
+        /// Held against another arm than the run was.
+        #[arg(long, value_name = "ARM")]
+        baseline: Option<String>,
+        /// The verdict is about another arm.
+        #[arg(long, value_name = "ARM")]
+        candidate: Option<String>,
     },
 }
 
@@ -159,7 +165,30 @@ pub fn run(args: Args) -> Result<()> {
             format,
             max_accuracy_drop,
             latency_budget_ms,
-        }) => report(&records, format, max_accuracy_drop, latency_budget_ms),
+            baseline,
+            candidate,
+        }) => {
+            let mut read = read_records(&records)?;
+            if let Some(points) = max_accuracy_drop {
+                read.run.max_accuracy_drop = points;
+            }
+            read.run.latency_budget_ms = latency_budget_ms.or(read.run.latency_budget_ms);
+            for (option, given, arm) in [
+                ("--baseline", baseline, &mut read.run.baseline),
+                ("--candidate", candidate, &mut read.run.candidate),
+            ] {
+                let Some(given) = given else { continue };
+                let arms: Vec<&str> = read.run.arms.iter().map(|a| a.name.as_str()).collect();
+                if !arms.contains(&given.as_str()) {
+                    bail!(
+                        "{option}: expected an arm of the records ({}), got {given:?}",
+                        arms.join(", ")
+                    );
+                }
+                *arm = given;
+            }
+            report(&records, format, &read)
+        }
         None => ablate(args),
     }
 }
@@ -230,27 +259,17 @@ fn merge(shards: &[PathBuf], out: &Path, without_paths: bool) -> Result<()> {
     Ok(())
 }
 
-fn report(
-    place: &Path,
-    format: Format,
-    max_accuracy_drop: Option<f64>,
-    latency_budget_ms: Option<f64>,
-) -> Result<()> {
-    let mut records = read_records(place)?;
-    if let Some(points) = max_accuracy_drop {
-        records.run.max_accuracy_drop = points;
-    }
-    records.run.latency_budget_ms = latency_budget_ms.or(records.run.latency_budget_ms);
+fn report(place: &Path, format: Format, records: &Records) -> Result<()> {
     plan::check_limits(&records.run)?;
     let dir = if place.is_dir() {
         place
     } else {
         place.parent().unwrap_or(Path::new("."))
     };
-    let summary = Summary::of(&records);
+    let summary = Summary::of(records);
     match format {
         Format::Files => {
-            conclude(dir, &records)?;
+            conclude(dir, records)?;
             print(&summary);
         }
         Format::Text => print(&summary),
