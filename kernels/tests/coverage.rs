@@ -1,7 +1,8 @@
 //! Which instruction sets the other tests run on here.
 //!
 //! They go over those that the processor has, and would pass on a machine that has none but the plain one. A job that
-//! means to test certain sets names them in `EXPECT_ISAS`, as in `EXPECT_ISAS=scalar,avx2`, and fails here without them.
+//! means to test certain sets names them in `EXPECT_ISAS`, as in `EXPECT_ISAS=scalar,avx2`, and in `EXPECT_ATTEND` the
+//! variants of `Attend` where a set has several, and fails here without them.
 
 use curt_kernels::{Attend, Dense, Isa, Mean, Softmax};
 
@@ -40,4 +41,16 @@ fn the_claimed_instruction_sets_are_those_that_run() {
         let names: Vec<&str> = run.iter().map(|isa| isa.name()).collect();
         assert_eq!(names.join(","), claimed, "{operation}");
     }
+}
+
+#[test]
+fn the_claimed_variants_of_attend_are_those_that_run() {
+    let Ok(claimed) = std::env::var("EXPECT_ATTEND") else {
+        return;
+    };
+    let names: Vec<&str> = Isa::available()
+        .filter_map(Attend::new)
+        .map(|v| v.name())
+        .collect();
+    assert_eq!(names.join(","), claimed);
 }

@@ -3,20 +3,28 @@
 mod reference;
 
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
-use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits};
+use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};
 
 /// Positions: nothing, one, and around every number that a variant takes at once (1, 2, 4, 8, 16) and the tile (64).
-const LENGTHS: [usize; 19] = [
-    0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 129, 193,
-];
+fn lengths() -> &'static [usize] {
+    const ALL: [usize; 19] = [
+        0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 129, 193,
+    ];
+    cases(&ALL, &[0, 1, 3, 16, 17, 129])
+}
 
 /// Head dimensions: around registers of 4, 8 and 16 lanes, blocks of 2 and 4 registers, and those that models have.
-const HEAD_DIMS: [usize; 23] = [
-    1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 80, 96, 128, 131,
-];
+fn head_dims() -> &'static [usize] {
+    const ALL: [usize; 23] = [
+        1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 80, 96, 128, 131,
+    ];
+    cases(&ALL, &[1, 4, 7, 16, 31, 32, 64, 131])
+}
 
 /// Queries: around the four that share registers.
-const QUERIES: [usize; 7] = [1, 2, 3, 4, 5, 8, 9];
+fn queries() -> &'static [usize] {
+    cases(&[1, 2, 3, 4, 5, 8, 9], &[1, 3, 4, 6])
+}
 
 fn attends() -> Vec<Attend> {
     Isa::available().filter_map(Attend::new).collect()
@@ -67,17 +75,19 @@ fn pool(variant: Attend, keys: &Buffer, values: &Buffer, queries: &[f32]) -> Vec
 #[test]
 fn attend_agrees_at_every_shape_and_dtype() {
     let mut numbers = Numbers(1);
-    for head_dim in HEAD_DIMS {
-        for len in LENGTHS {
+    for &head_dim in head_dims() {
+        for &len in lengths() {
             for dtype in DTYPES {
                 let keys = buffer(dtype, len, head_dim, &mut numbers);
                 let values = buffer(dtype, len, head_dim, &mut numbers);
                 let (key_rows, value_rows) = (keys.rows(1, 0), values.rows(1, 0));
-                for m in QUERIES {
+                for &m in queries() {
                     let queries = numbers.take(m * head_dim, 0.7);
                     let expected: Vec<_> = queries
                         .chunks(head_dim)
-                        .flat_map(|q| reference::attend(&key_rows, &value_rows, q, |_| 0.0))
+                        .flat_map(|q| {
+                            reference::attend(&key_rows, &value_rows, q, keys.logit_error(1, q))
+                        })
                         .collect();
                     for variant in attends() {
                         let got = pool(variant, &keys, &values, &queries);
@@ -93,8 +103,8 @@ fn attend_agrees_at_every_shape_and_dtype() {
 #[test]
 fn mean_agrees_at_every_shape_and_dtype() {
     let mut numbers = Numbers(2);
-    for head_dim in HEAD_DIMS {
-        for len in LENGTHS {
+    for &head_dim in head_dims() {
+        for &len in lengths() {
             for dtype in DTYPES {
                 let values = buffer(dtype, len, head_dim, &mut numbers);
                 let expected = reference::mean(&values.rows(1, 0), head_dim);
@@ -111,7 +121,7 @@ fn mean_agrees_at_every_shape_and_dtype() {
 #[test]
 fn positions_added_one_by_one_make_the_mean() {
     let mut numbers = Numbers(3);
-    for head_dim in HEAD_DIMS {
+    for &head_dim in head_dims() {
         for dtype in DTYPES {
             let len = 9;
             let values = buffer(dtype, len, head_dim, &mut numbers);
@@ -136,7 +146,7 @@ fn positions_added_one_by_one_make_the_mean() {
 #[test]
 fn dense_agrees_at_every_shape() {
     let mut numbers = Numbers(4);
-    for inputs in [0].into_iter().chain(HEAD_DIMS) {
+    for &inputs in [0].iter().chain(head_dims()) {
         for outputs in [0, 1, 2, 3, 4, 5, 7, 8, 9, 33] {
             for rows in [0, 1, 2, 3, 4, 5, 8, 9] {
                 let weights = numbers.take(outputs * inputs, 1.0);

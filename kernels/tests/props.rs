@@ -45,11 +45,12 @@ impl Case {
     }
 
     fn expected(&self) -> Vec<Expected> {
-        let keys = self.buffer(&self.keys).rows(0, 0);
+        let buffer = self.buffer(&self.keys);
+        let keys = buffer.rows(0, 0);
         let values = self.buffer(&self.values).rows(0, 0);
         let queries = self.queries.chunks(self.head_dim);
         queries
-            .flat_map(|q| reference::attend(&keys, &values, q, |_| 0.0))
+            .flat_map(|q| reference::attend(&keys, &values, q, buffer.logit_error(0, q)))
             .collect()
     }
 
@@ -86,8 +87,13 @@ fn shuffled(elements: &[f32], row: usize, seed: u64) -> Vec<f32> {
     rows.concat()
 }
 
+/// Cases of each property.
+fn count() -> u32 {
+    if reference::few_cases() { 8 } else { 64 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(count()) })]
 
     /// Each element lies between the least and the largest value of its dimension, up to the error of f32.
     #[test]

@@ -47,7 +47,7 @@ fn assert_as_reference(keys: &Buffer, values: &Buffer, queries: &[f32], case: &s
     let (key_rows, value_rows) = (keys.rows(0, 0), values.rows(0, 0));
     let expected: Vec<_> = queries
         .chunks(head_dim)
-        .flat_map(|q| reference::attend(&key_rows, &value_rows, q, |_| 0.0))
+        .flat_map(|q| reference::attend(&key_rows, &value_rows, q, keys.logit_error(0, q)))
         .collect();
     for variant in attends() {
         let got = pool(variant, keys, values, queries);

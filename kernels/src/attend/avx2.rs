@@ -1,12 +1,15 @@
 //! The stages for AVX2 with FMA and F16C.
 
 use super::registers;
-use super::{Queries, Stages, State, Tile, Weights};
+use super::rounded::{self, Rounded};
+use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::avx2::Avx2;
 
 pub(super) const STAGES: Stages = Stages {
+    name: "avx2",
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    rounded: Some((round, rounded_scores)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
 };
@@ -33,4 +36,15 @@ fn mix<E: Element>(
 ) {
     // SAFETY: as `scores`.
     registers::mix::<_, E>(unsafe { Avx2::new() }, values, weights, state, live, sums)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) -> bool {
+    rounded::round::<Avx2>(queries, rows, steps)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rounded_scores(keys: &Tile<'_>, queries: &Rounded<'_>, logits: &mut Weights) {
+    // SAFETY: as `scores`.
+    rounded::scores(unsafe { Avx2::new() }, keys, queries, logits)
 }

@@ -1,12 +1,23 @@
-//! The stages for AVX-512.
+//! The stages for AVX-512, with and without its VNNI.
 
 use super::registers;
-use super::{Queries, Stages, State, Tile, Weights};
+use super::rounded::{self, Rounded};
+use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::avx512::Avx512;
 
 pub(super) const STAGES: Stages = Stages {
+    name: "avx512",
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    rounded: Some((round, rounded_scores)),
+    weigh,
+    mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+};
+
+pub(super) const STAGES_VNNI: Stages = Stages {
+    name: "avx512+vnni",
+    scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    rounded: Some((round, rounded_scores_vnni)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
 };
@@ -14,13 +25,13 @@ pub(super) const STAGES: Stages = Stages {
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
     // SAFETY: who calls this function has made sure of its features.
-    registers::scores::<_, E>(unsafe { Avx512::new() }, keys, queries, logits)
+    registers::scores::<_, E>(unsafe { Avx512::<false>::new() }, keys, queries, logits)
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     // SAFETY: as `scores`.
-    registers::weigh(unsafe { Avx512::new() }, positions, weights, state)
+    registers::weigh(unsafe { Avx512::<false>::new() }, positions, weights, state)
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -32,5 +43,29 @@ fn mix<E: Element>(
     sums: &mut [f32],
 ) {
     // SAFETY: as `scores`.
-    registers::mix::<_, E>(unsafe { Avx512::new() }, values, weights, state, live, sums)
+    registers::mix::<_, E>(
+        unsafe { Avx512::<false>::new() },
+        values,
+        weights,
+        state,
+        live,
+        sums,
+    )
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) -> bool {
+    rounded::round::<Avx512>(queries, rows, steps)
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn rounded_scores(keys: &Tile<'_>, queries: &Rounded<'_>, logits: &mut Weights) {
+    // SAFETY: as `scores`.
+    rounded::scores(unsafe { Avx512::<false>::new() }, keys, queries, logits)
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn rounded_scores_vnni(keys: &Tile<'_>, queries: &Rounded<'_>, logits: &mut Weights) {
+    // SAFETY: as `scores`.
+    rounded::scores(unsafe { Avx512::<true>::new() }, keys, queries, logits)
 }

@@ -9,12 +9,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod registers;
+mod rounded;
 mod scalar;
 mod scratch;
 
 use crate::lanes::GROUP;
 use crate::{Dtype, Isa, KvView, ShapeError};
+use rounded::Rounded;
 use scratch::{Plan, Scratch};
 
 /// Positions between two rescalings, at most. A multiple of the positions that any variant takes at once.
@@ -82,10 +86,19 @@ type Weigh = unsafe fn(usize, &mut Weights, &mut State<'_>);
 /// number of queries, and the sums, `[GROUP, padded head_dim]`.
 type Mix = unsafe fn(&Tile<'_>, &Weights, &State<'_>, usize, &mut [f32]);
 
+/// Queries to 16-bit integers and what 1 stands for in each; false where they cannot be.
+type Round = unsafe fn(&Queries<'_>, &mut [i16], &mut [f32; GROUP]) -> bool;
+/// As [`Scores`], of int8 keys, in integers.
+type RoundedScores = unsafe fn(&Tile<'_>, &Rounded<'_>, &mut Weights);
+
 /// The three stages of a tile, for one instruction set. `scores` and `mix` by dtype: f32, f16, bf16, int8.
 #[derive(Debug, Clone, Copy)]
 struct Stages {
+    /// The instruction set, and what the variant uses beside.
+    name: &'static str,
     scores: [Scores; 4],
+    /// What takes the place of `scores` for int8 keys.
+    rounded: Option<(Round, RoundedScores)>,
     weigh: Weigh,
     mix: [Mix; 4],
 }
@@ -108,7 +121,17 @@ impl Attend {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &avx2::STAGES,
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
+                &avx512::STAGES_VNNI
+            }
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::STAGES,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon if std::arch::is_aarch64_feature_detected!("dotprod") => {
+                &neon::STAGES_DOTPROD
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &neon::STAGES,
             _ => return None,
         };
         Some(Self { isa, stages })
@@ -130,6 +153,12 @@ impl Attend {
         self.isa
     }
 
+    /// The variant's name: its instruction set, and the extensions of it that it uses where the processor has them
+    /// (`avx512+vnni`, `neon+dotprod`).
+    pub fn name(self) -> &'static str {
+        self.stages.name
+    }
+
     /// f32 elements of scratch that one call needs, whatever the dtype and the number of positions.
     pub fn scratch_len(queries: usize, head_dim: usize) -> usize {
         Plan::new(queries, head_dim).len()
@@ -141,6 +170,11 @@ impl Attend {
     /// `keys`, `values`: `[kv_heads, len, head_dim]`, the window to attend to ([`KvView::window`]); their dtypes may
     /// differ. `queries`, `out`: `[queries, head_dim]`, the queries already rotated and divided by √head_dim.
     /// `scratch`: at least [`Self::scratch_len`], its contents of no meaning before and after.
+    ///
+    /// # Precision
+    /// f32 throughout, but for int8 keys in every variant that has integer products (all but scalar and plain NEON) up
+    /// to a head_dim of 512: there the queries, times the keys' scales, are rounded to 16 bits, which moves a logit by
+    /// at most max|query·scale| · Σ|key integers| / 65,024.
     ///
     /// # Edge cases
     /// * No positions: zeros.
@@ -210,6 +244,16 @@ impl Attend {
         let (key_dtype, value_dtype) = (keys.dtype(), values.dtype());
         let scores = self.stages.scores[key_dtype as usize];
         let mix = self.stages.mix[value_dtype as usize];
+        let rounded = match self.stages.rounded {
+            Some((round, rounded))
+                if key_dtype == Dtype::I8 && head_dim <= rounded::MAX_HEAD_DIM =>
+            {
+                // SAFETY: as below.
+                unsafe { scratch.round(round) };
+                Some(rounded)
+            }
+            _ => None,
+        };
         let positions = (BURST / (head_dim * key_dtype.bytes())).clamp(TILE / 4, TILE) / 16 * 16;
         for start in (0..len).step_by(positions) {
             let keys = Tile::new(key_bytes, start, positions, head_dim, key_dtype);
@@ -219,7 +263,10 @@ impl Attend {
                 // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of
                 // these otherwise safe functions.
                 unsafe {
-                    scores(&keys, &group.queries, group.weights);
+                    match (rounded, &group.rounded) {
+                        (Some(rounded), Some(queries)) => rounded(&keys, queries, group.weights),
+                        _ => scores(&keys, &group.queries, group.weights),
+                    }
                     (self.stages.weigh)(keys.len, group.weights, &mut group.state);
                     mix(&values, group.weights, &group.state, live, group.sums);
                 }

@@ -41,7 +41,10 @@ fn scores_of<L: Lanes, E: Element, const M: usize>(
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
-    let Some((keys, rows)) = Keys::new::<E>(keys, queries) else {
+    let Some(keys) = Keys::new::<E>(keys) else {
+        return;
+    };
+    let Some(rows) = keys.queries(queries) else {
         return;
     };
     for first in (0..keys.len).step_by(L::POSITIONS) {
@@ -63,7 +66,10 @@ fn scores_of_held<L: Lanes, E: Element, const W: usize>(
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
-    let Some((keys, rows)) = Keys::new::<E>(keys, queries) else {
+    let Some(keys) = Keys::new::<E>(keys) else {
+        return;
+    };
+    let Some(rows) = keys.queries(queries) else {
         return;
     };
     if keys.head_dim != W * L::LANES {
@@ -81,39 +87,42 @@ fn scores_of_held<L: Lanes, E: Element, const W: usize>(
 }
 
 /// The keys of a tile, seen to be there.
-struct Keys {
+pub(super) struct Keys {
     start: *const u8,
     /// Bytes from one key to the next.
     row: usize,
     /// At least one.
-    len: usize,
+    pub(super) len: usize,
     head_dim: usize,
 }
 
 impl Keys {
-    /// `None` where there are no keys, or bytes or queries are too short for what the tile says.
+    /// `None` where there are no keys, or fewer bytes than the tile says.
     #[inline(always)]
-    fn new<E: Element>(tile: &Tile<'_>, queries: &Queries<'_>) -> Option<(Self, Rows)> {
+    pub(super) fn new<E: Element>(tile: &Tile<'_>) -> Option<Self> {
         let len = tile.len.min(TILE);
         let row = tile.head_dim * E::BYTES;
-        let stride = padded(tile.head_dim);
-        let there = len > 0 && tile.bytes.len() >= len * row;
-        let rows = Rows {
-            start: queries.rows.as_ptr(),
-            stride,
-        };
-        let keys = Self {
+        (len > 0 && tile.bytes.len() >= len * row).then_some(Self {
             start: tile.bytes.as_ptr(),
             row,
             len,
             head_dim: tile.head_dim,
-        };
-        (there && queries.rows.len() >= GROUP * stride).then_some((keys, rows))
+        })
+    }
+
+    /// The rows of the queries; `None` where they are shorter than the keys.
+    #[inline(always)]
+    fn queries(&self, queries: &Queries<'_>) -> Option<Rows> {
+        let stride = padded(self.head_dim);
+        (queries.rows.len() >= GROUP * stride).then_some(Rows {
+            start: queries.rows.as_ptr(),
+            stride,
+        })
     }
 
     /// Four keys from `first` on; beyond the last key, the last key again.
     #[inline(always)]
-    fn from(&self, first: usize) -> [*const u8; 4] {
+    pub(super) fn from(&self, first: usize) -> [*const u8; 4] {
         let last = self.len - 1;
         // SAFETY: `new` has seen `len` rows.
         [0, 1, 2, 3].map(|p| unsafe { self.start.add((first + p).min(last) * self.row) })
@@ -121,7 +130,7 @@ impl Keys {
 
     /// −∞ for what the last step of `positions` computed beyond the last key.
     #[inline(always)]
-    fn mask_beyond(&self, positions: usize, logits: &mut Weights) {
+    pub(super) fn mask_beyond(&self, positions: usize, logits: &mut Weights) {
         for logit in &mut logits[self.len..self.len.next_multiple_of(positions)] {
             *logit = [f32::NEG_INFINITY; GROUP];
         }

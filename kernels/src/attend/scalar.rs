@@ -4,6 +4,8 @@ use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
 
 pub(super) const STAGES: Stages = Stages {
+    name: "scalar",
+    rounded: None,
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],

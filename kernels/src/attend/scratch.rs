@@ -2,7 +2,8 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::{GROUP, Queries, State, TILE, Weights};
+use super::rounded::{self, Rounded};
+use super::{GROUP, Queries, Round, State, TILE, Weights};
 use crate::scales::HeadScales;
 
 /// Queries and sums have their head_dim rounded up to this: the widest register, so that no variant has a tail there.
@@ -17,8 +18,11 @@ pub(super) fn padded(head_dim: usize) -> usize {
 /// f32 elements skipped at most, so that registers are read from one cache line (64 bytes).
 const ALIGN: usize = 16;
 
-/// Vectors of [`GROUP`] elements in a [`State`].
-const STATE: usize = 3;
+/// Vectors of [`GROUP`] elements in a [`State`], and one of the steps of rounded queries.
+const STATE: usize = 4;
+
+/// Steps of queries that were not rounded.
+const NOT_ROUNDED: [f32; GROUP] = [f32::NAN; GROUP];
 
 /// Sizes of the parts.
 #[derive(Clone, Copy)]
@@ -44,11 +48,19 @@ impl Plan {
         self.padded.saturating_mul(GROUP)
     }
 
+    /// 16-bit numbers of one group's rounded queries.
+    fn rounded_len(&self) -> usize {
+        self.head_dim
+            .div_ceil(rounded::PAD)
+            .saturating_mul(rounded::PAD * GROUP)
+    }
+
     /// f32 elements of everything.
     pub(super) fn len(&self) -> usize {
         let group = self
             .group_len()
             .saturating_mul(2)
+            .saturating_add(self.rounded_len() / 2)
             .saturating_add(STATE * GROUP);
         self.groups
             .saturating_mul(group)
@@ -64,6 +76,8 @@ pub(super) struct Scratch<'a> {
     queries: &'a mut [f32],
     /// `[groups, GROUP, padded]`
     sums: &'a mut [f32],
+    /// `[groups, GROUP, head_dim rounded up]`, where the variant has a use for them.
+    rounded: &'a mut [i16],
     /// `[groups]`
     states: &'a mut [[[f32; GROUP]; STATE]],
 }
@@ -71,6 +85,8 @@ pub(super) struct Scratch<'a> {
 /// What the stages of one group work on.
 pub(super) struct Group<'a> {
     pub(super) queries: Queries<'a>,
+    /// `None` where the group's queries could not be rounded, or were not asked to be.
+    pub(super) rounded: Option<Rounded<'a>>,
     pub(super) state: State<'a>,
     pub(super) weights: &'a mut Weights,
     /// `[GROUP, padded]`
@@ -85,12 +101,15 @@ impl<'a> Scratch<'a> {
         let (weights, rest) = rest.split_at_mut_checked(TILE * GROUP)?;
         let (queries, rest) = rest.split_at_mut_checked(plan.groups * plan.group_len())?;
         let (sums, rest) = rest.split_at_mut_checked(plan.groups * plan.group_len())?;
+        let (rounded, rest) = rest.split_at_mut_checked(plan.groups * plan.rounded_len() / 2)?;
         let states = rest.get_mut(..plan.groups * STATE * GROUP)?;
         Some(Self {
             plan: *plan,
             weights: weights.as_chunks_mut().0.first_chunk_mut()?,
             queries,
             sums,
+            // SAFETY: any bits are integers.
+            rounded: unsafe { rounded.align_to_mut().1 },
             states: states.as_chunks_mut().0.as_chunks_mut().0,
         })
     }
@@ -104,15 +123,41 @@ impl<'a> Scratch<'a> {
             .chunks_exact_mut(self.plan.padded)
             .zip(queries.chunks_exact(self.plan.head_dim))
         {
-            for (dim, (scaled, &x)) in row.iter_mut().zip(query).enumerate() {
-                *scaled = x * scales.at(dim) * LOG2_E;
+            match scales {
+                HeadScales::One(scale) => {
+                    for (scaled, &x) in row.iter_mut().zip(query) {
+                        *scaled = x * scale * LOG2_E;
+                    }
+                }
+                HeadScales::Each(scales) => {
+                    for ((scaled, &x), scale) in row.iter_mut().zip(query).zip(scales) {
+                        *scaled = x * scale * LOG2_E;
+                    }
+                }
             }
         }
-        for [max, sum, rescale] in self.states.iter_mut() {
+        for [max, sum, rescale, steps] in self.states.iter_mut() {
             // Not −∞: e^(−∞ − −∞) would be NaN.
             *max = [f32::MIN; GROUP];
             *sum = [0.0; GROUP];
             *rescale = [1.0; GROUP];
+            *steps = NOT_ROUNDED;
+        }
+    }
+
+    /// Rounds every group's queries that can be.
+    ///
+    /// # Safety
+    /// The processor must have what `round` needs.
+    pub(super) unsafe fn round(&mut self, round: Round) {
+        let groups = self.queries.chunks_exact(self.plan.group_len());
+        let groups = groups.zip(self.rounded.chunks_exact_mut(self.plan.rounded_len()));
+        for ((rows, rounded), [.., steps]) in groups.zip(self.states.iter_mut()) {
+            let queries = Queries { rows, live: GROUP };
+            // SAFETY: forwarded.
+            if !unsafe { round(&queries, rounded, steps) } {
+                *steps = NOT_ROUNDED;
+            }
         }
     }
 
@@ -121,12 +166,19 @@ impl<'a> Scratch<'a> {
         let len = self.plan.group_len();
         let parts = self.queries.chunks_exact(len);
         let parts = parts
+            .zip(self.rounded.chunks_exact(self.plan.rounded_len()))
             .zip(self.sums.chunks_exact_mut(len))
             .zip(self.states.iter_mut());
-        for (index, ((rows, sums), [max, sum, rescale])) in parts.enumerate() {
+        for (index, (((rows, rounded), sums), state)) in parts.enumerate() {
+            let [max, sum, rescale, steps] = state;
             let live = GROUP.min(self.plan.queries - index * GROUP);
+            let rounded = Rounded {
+                rows: rounded,
+                steps,
+            };
             visit(Group {
                 queries: Queries { rows, live },
+                rounded: (!steps[0].is_nan()).then_some(rounded),
                 state: State { max, sum, rescale },
                 weights: self.weights,
                 sums,
@@ -137,11 +189,20 @@ impl<'a> Scratch<'a> {
     /// Sums to means, times the scales of the values.
     pub(super) fn finish(&self, scales: HeadScales<'_>, out: &mut [f32]) {
         let rows = self.sums.chunks_exact(self.plan.padded);
-        let sums = self.states.iter().flat_map(|[_, sum, _]| sum);
+        let sums = self.states.iter().flat_map(|[_, sum, ..]| sum);
         for ((row, sum), out) in rows.zip(sums).zip(out.chunks_exact_mut(self.plan.head_dim)) {
             let normalise = 1.0 / sum;
-            for (dim, (out, &x)) in out.iter_mut().zip(row).enumerate() {
-                *out = x * normalise * scales.at(dim);
+            match scales {
+                HeadScales::One(scale) => {
+                    for (out, &x) in out.iter_mut().zip(row) {
+                        *out = x * normalise * scale;
+                    }
+                }
+                HeadScales::Each(scales) => {
+                    for ((out, &x), scale) in out.iter_mut().zip(row).zip(scales) {
+                        *out = x * normalise * scale;
+                    }
+                }
             }
         }
     }

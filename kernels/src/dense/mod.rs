@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod registers;
 mod scalar;
 
@@ -43,6 +45,8 @@ impl Dense {
             Isa::Avx2 => avx2::apply,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512::apply,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::apply,
             _ => return None,
         };
         Some(Self { isa, apply })

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, Lanes};
+use super::{GROUP, Integers, Lanes};
 
 /// The expression, in a method of [`Avx2`].
 macro_rules! vector {
@@ -161,6 +161,45 @@ impl Lanes for Avx2 {
             let mut largest = [0.0; GROUP];
             _mm_storeu_ps(largest.as_mut_ptr(), v);
             largest
+        })
+    }
+}
+
+impl Integers for Avx2 {
+    type Key = __m256i;
+    type Sums = __m256i;
+
+    const STEP: usize = 16;
+    const SPLIT: bool = false;
+
+    #[inline(always)]
+    unsafe fn load_key(self, at: *const u8) -> __m256i {
+        vector!(_mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast())))
+    }
+
+    #[inline(always)]
+    fn no_sums(self) -> __m256i {
+        vector!(_mm256_setzero_si256())
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, key: __m256i, query: *const i16, sums: __m256i) -> __m256i {
+        vector!({
+            let query = _mm256_loadu_si256(query.cast());
+            _mm256_add_epi32(sums, _mm256_madd_epi16(key, query))
+        })
+    }
+
+    #[inline(always)]
+    fn integer_sums_of_four(self, [a, b, c, d]: [__m256i; GROUP]) -> __m256 {
+        // As `sums_of_four`.
+        vector!({
+            let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+            let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+            _mm256_cvtepi32_ps(_mm256_add_epi32(
+                _mm256_unpacklo_epi64(ab, cd),
+                _mm256_unpackhi_epi64(ab, cd),
+            ))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, Lanes};
+use super::{GROUP, Integers, Lanes};
 
 /// The expression, in a method of [`Avx512`].
 macro_rules! vector {
@@ -12,11 +12,11 @@ macro_rules! vector {
     };
 }
 
-/// Proof that the processor has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C.
+/// Proof that the processor has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C; and AVX-512 VNNI, if so marked.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const VNNI: bool = false>(());
 
-impl Avx512 {
+impl<const VNNI: bool> Avx512<VNNI> {
     /// # Safety
     /// The processor must have what the value proves.
     #[inline(always)]
@@ -34,7 +34,7 @@ impl Avx512 {
     }
 }
 
-impl Lanes for Avx512 {
+impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     type V = __m512;
 
     const LANES: usize = 16;
@@ -162,6 +162,49 @@ impl Lanes for Avx512 {
             let mut largest = [0.0; GROUP];
             _mm_storeu_ps(largest.as_mut_ptr(), v);
             largest
+        })
+    }
+}
+
+impl<const VNNI: bool> Integers for Avx512<VNNI> {
+    type Key = __m512i;
+    type Sums = __m512i;
+
+    const STEP: usize = 32;
+    const SPLIT: bool = false;
+
+    #[inline(always)]
+    unsafe fn load_key(self, at: *const u8) -> __m512i {
+        vector!(_mm512_cvtepi8_epi16(_mm256_loadu_si256(at.cast())))
+    }
+
+    #[inline(always)]
+    fn no_sums(self) -> __m512i {
+        vector!(_mm512_setzero_si512())
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, key: __m512i, query: *const i16, sums: __m512i) -> __m512i {
+        vector!({
+            let query = _mm512_loadu_si512(query.cast());
+            if VNNI {
+                _mm512_dpwssd_epi32(sums, key, query)
+            } else {
+                _mm512_add_epi32(sums, _mm512_madd_epi16(key, query))
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn integer_sums_of_four(self, [a, b, c, d]: [__m512i; GROUP]) -> __m512 {
+        // As `sums_of_four`.
+        vector!({
+            let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            _mm512_cvtepi32_ps(_mm512_add_epi32(
+                _mm512_unpacklo_epi64(ab, cd),
+                _mm512_unpackhi_epi64(ab, cd),
+            ))
         })
     }
 }

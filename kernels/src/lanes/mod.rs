@@ -7,6 +7,8 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 
 /// Queries whose dot products with a few keys are computed together.
 pub(crate) const GROUP: usize = 4;
@@ -101,6 +103,39 @@ pub(crate) trait Lanes: Copy {
 
     /// Of lanes `[positions, GROUP]`, the largest over the positions. NaN counts as nothing, or makes NaN.
     fn largest_over_positions(self, v: Self::V) -> [f32; GROUP];
+}
+
+/// Dot products of int8 with 16-bit integers.
+pub(crate) trait Integers: Lanes {
+    /// Keys of one step.
+    type Key: Copy;
+    /// Sums of products, some for each lane.
+    type Sums: Copy;
+
+    /// Elements of one step: 16 or 32.
+    const STEP: usize;
+
+    /// Whether a step of a query is stored as the high bytes of its numbers and then the low ones, both signed.
+    const SPLIT: bool;
+
+    /// Reads [`Self::STEP`] elements.
+    ///
+    /// # Safety
+    /// The address must be valid for that many bytes.
+    unsafe fn load_key(self, at: *const u8) -> Self::Key;
+
+    /// No sums yet.
+    fn no_sums(self) -> Self::Sums;
+
+    /// The products of a key with the [`Self::STEP`] numbers at `query`, onto the sums. Exact.
+    ///
+    /// # Safety
+    /// The address must be valid for that many numbers.
+    unsafe fn multiply_add(self, key: Self::Key, query: *const i16, sums: Self::Sums)
+    -> Self::Sums;
+
+    /// Of four sums, those over some of the lanes, for [`Lanes::store_sums`].
+    fn integer_sums_of_four(self, sums: [Self::Sums; GROUP]) -> Self::V;
 }
 
 /// 2^x for x ≤ 0, within 2 units in the last place: exactly 1 at 0, NaN for NaN, 0 for −∞. From 2⁻¹²⁵ down it may be 0.

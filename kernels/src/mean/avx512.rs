@@ -14,5 +14,5 @@ pub(super) const LOOPS: Loops = [
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn add_rows<E: Element>(values: &[u8], sums: &mut [f32]) {
     // SAFETY: who calls this function has made sure of its features.
-    registers::add_rows::<_, E>(unsafe { Avx512::new() }, values, sums)
+    registers::add_rows::<_, E>(unsafe { Avx512::<false>::new() }, values, sums)
 }

@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod registers;
 mod scalar;
 
@@ -35,6 +37,8 @@ impl Mean {
             Isa::Avx2 => &avx2::LOOPS,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &avx512::LOOPS,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => &neon::LOOPS,
             _ => return None,
         };
         Some(Self { isa, loops })

@@ -17,6 +17,16 @@ const EXP: f64 = 2.0 + 87.0;
 /// Below this distance from the largest logit a weight is 0.
 const LEAST: f64 = -87.0;
 
+/// The cases to run. Under an emulator, which takes many times as long, `CURT_KERNEL_CASES=few` is set.
+pub fn cases<T>(all: &'static [T], few: &'static [T]) -> &'static [T] {
+    if few_cases() { few } else { all }
+}
+
+/// Whether there is to be little of everything.
+pub fn few_cases() -> bool {
+    std::env::var("CURT_KERNEL_CASES").is_ok_and(|cases| cases == "few")
+}
+
 pub const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::I8];
 
 /// A number, and how far an f32 computation of it may be away.
@@ -270,6 +280,35 @@ impl Buffer {
             .collect()
     }
 
+    /// What rounding the queries to 16 bits may move a logit by, as `Attend::pool` states it: nothing but for int8.
+    pub fn logit_error<'a>(&'a self, head: usize, query: &'a [f32]) -> impl Fn(&[f64]) -> f64 + 'a {
+        let scale = move |d| self.scale(head, d);
+        let scaled = query
+            .iter()
+            .enumerate()
+            .map(move |(d, &q)| (f64::from(q) * scale(d)).abs());
+        let largest = match self.dtype {
+            Dtype::I8 => scaled.fold(0.0, f64::max),
+            _ => 0.0,
+        };
+        move |key| {
+            let integers = key
+                .iter()
+                .enumerate()
+                .map(|(d, k)| (k / self.scale(head, d)).abs());
+            // The rounding itself is of f32 numbers.
+            largest * integers.sum::<f64>() * (1.0 / 65_024.0 + U)
+        }
+    }
+
+    fn scale(&self, head: usize, dim: usize) -> f64 {
+        match &self.scales {
+            Scales::None => 1.0,
+            Scales::PerTensor(scale) => f64::from(*scale),
+            Scales::PerChannel(each) => f64::from(each[head * self.shape[2] + dim]),
+        }
+    }
+
     fn element(&self, head: usize, position: usize, dim: usize) -> f64 {
         let index = head * self.head_stride + position * self.shape[2] + dim;
         let at = self.offset + index * self.dtype.bytes();
@@ -278,14 +317,7 @@ impl Buffer {
             Dtype::F32 => f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])),
             Dtype::F16 => f16::from_le_bytes([b[0], b[1]]).to_f64(),
             Dtype::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f64(),
-            Dtype::I8 => {
-                let scale = match &self.scales {
-                    Scales::None => 1.0,
-                    Scales::PerTensor(scale) => *scale,
-                    Scales::PerChannel(each) => each[head * self.shape[2] + dim],
-                };
-                f64::from(b[0] as i8) * f64::from(scale)
-            }
+            Dtype::I8 => f64::from(b[0] as i8) * self.scale(head, dim),
         }
     }
 }

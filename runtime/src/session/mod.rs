@@ -1,6 +1,7 @@
 //! ONNX Runtime, fenced in: the only module that names `ort`, and no type of it leaves.
 
 mod binding;
+mod bound;
 mod cancel;
 mod library;
 mod status;
@@ -13,6 +14,7 @@ use ort::session::RunOptions;
 use ort::session::builder::GraphOptimizationLevel;
 
 pub(crate) use binding::{Binding, ElementType, TensorMemory};
+pub use bound::{BoundGraph, TensorSpec};
 pub use cancel::CancelToken;
 pub use library::{LibraryInfo, library_info, load_library};
 

@@ -1,13 +1,14 @@
 //! `cargo xtask`: everything a checkout of curt does for itself.
 //!
 //! `setup` fetches the ONNX Runtime library, `demo` asks the shipped package a question, `test` runs what this machine
-//! can run and lists the rest, `check` is what continuous integration holds the source to. Each does its own set-up on
-//! a machine that has only Rust and Python 3 with pip.
+//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `check` is what continuous integration
+//! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
 mod cache;
 mod check;
 mod child;
 mod demo;
+mod isa;
 mod library;
 mod python;
 mod recipes;
@@ -27,6 +28,7 @@ Commands:
   setup                 fetch the ONNX Runtime library into the user's cache; prints ORT_DYLIB_PATH=<file>
   demo [-- QUESTION]    set up, build, and ask the shipped package a question
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
+  isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   check                 format, lints, documentation and layering, warnings denied
 
 Environment:
@@ -64,6 +66,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "setup" => setup::run(),
         "demo" => demo::run(rest),
         "test" => test::run(),
+        "isa" => isa::run(),
         "check" => check::run(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

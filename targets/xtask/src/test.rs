@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::child;
+use crate::isa;
 use crate::recipes;
 use crate::setup::{self, Setup};
 use crate::skips::{self, Skip, SkipLog};
@@ -67,6 +68,11 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
             why: "needs the recipe environment".to_owned(),
         });
     }
+    skips.push(Skip {
+        name: isa::STEP.to_owned(),
+        why: "needs an emulator and a standard library for AArch64; `cargo xtask isa` fetches them"
+            .to_owned(),
+    });
     let setup = steps.run("set-up", setup::ensure)?;
     steps.run("cargo test", || cargo_test(&setup, skips, log))
 }
@@ -75,6 +81,7 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
 fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     let setup = steps.run("set-up", setup::ensure)?;
     recipes::run(steps, &setup, log)?;
+    isa::all(steps, &setup.cache)?;
     steps.run("cargo test", || cargo_test(&setup, skips, log))
 }
 

@@ -1,0 +1,154 @@
+//! Logits of int8 keys in integers: the queries are rounded to 16 bits, and everything after that is exact until the sum
+//! is made f32.
+//!
+//! A query's largest number becomes [`LARGEST`], so that each is off by at most half of its 32,512th part, and a logit
+//! by Σ|key| times that: a part in 65,024 of what it could be at most.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "counted loops over registers, which the compiler unrolls"
+)]
+
+use super::registers::Keys;
+use super::{GROUP, Queries, Tile, Weights};
+use crate::element::I8;
+use crate::lanes::Integers;
+
+/// Rounded queries have their head_dim rounded up to this: the widest step.
+pub(super) const PAD: usize = 32;
+
+/// Largest rounded number: both of its bytes fit a signed byte.
+const LARGEST: f32 = 127.0 * 256.0;
+
+/// Largest head_dim: 128 × 32,512 × 512 is below 2³¹.
+pub(super) const MAX_HEAD_DIM: usize = 512;
+
+/// Smaller numbers are rounded to 0: what they are divided by could not be inverted.
+const LEAST: f32 = 1e-30;
+
+/// The queries of a group, rounded.
+#[derive(Clone, Copy)]
+pub(super) struct Rounded<'a> {
+    /// `[GROUP, head_dim rounded up to PAD]`, in the order that the variant reads; zeros where there is nothing.
+    pub(super) rows: &'a [i16],
+    /// What 1 stands for in each query.
+    pub(super) steps: &'a [f32; GROUP],
+}
+
+/// Rounds a group's queries, each zero-padded to the same length. False where one is not finite: there is no largest
+/// number then, and the plain stage says what becomes of it.
+#[inline(always)]
+pub(super) fn round<L: Integers>(
+    queries: &Queries<'_>,
+    rows: &mut [i16],
+    steps: &mut [f32; GROUP],
+) -> bool {
+    rows.fill(0);
+    let (padded, len) = (queries.rows.len() / GROUP, rows.len() / GROUP);
+    for m in 0..GROUP {
+        let query = &queries.rows[m * padded..(m + 1) * padded];
+        let row = &mut rows[m * len..(m + 1) * len];
+        let largest = query.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        // `max` passes over NaN.
+        if !query.iter().all(|x| x.abs() <= f32::MAX) {
+            return false;
+        }
+        let inverse = if largest < LEAST {
+            0.0
+        } else {
+            LARGEST / largest
+        };
+        steps[m] = largest / LARGEST;
+        for (at, &x) in query.iter().enumerate() {
+            let rounded = (x * inverse).round_ties_even() as i16;
+            if L::SPLIT {
+                // In every step, first the high bytes, then the low ones.
+                let high = (rounded + 128) >> 8;
+                let low = rounded - (high << 8);
+                let step = at / L::STEP * L::STEP;
+                put_byte(row, 2 * step + at - step, high);
+                put_byte(row, 2 * step + L::STEP + at - step, low);
+            } else {
+                row[at] = rounded;
+            }
+        }
+    }
+    true
+}
+
+/// Makes byte `at` of the row, in memory order, the low byte of `value`.
+#[inline(always)]
+fn put_byte(row: &mut [i16], at: usize, value: i16) {
+    let mut bytes = row[at / 2].to_ne_bytes();
+    bytes[at % 2] = value as u8;
+    row[at / 2] = i16::from_ne_bytes(bytes);
+}
+
+/// As the plain stage of logits.
+#[inline(always)]
+pub(super) fn scores<L: Integers>(
+    l: L,
+    keys: &Tile<'_>,
+    queries: &Rounded<'_>,
+    logits: &mut Weights,
+) {
+    // What models have, as constants: the queries stay in registers then, and the loop over steps is unrolled.
+    match keys.head_dim {
+        32 => scores_of(l, keys, 32, queries, logits),
+        64 => scores_of(l, keys, 64, queries, logits),
+        128 => scores_of(l, keys, 128, queries, logits),
+        head_dim => scores_of(l, keys, head_dim, queries, logits),
+    }
+}
+
+#[inline(always)]
+fn scores_of<L: Integers>(
+    l: L,
+    keys: &Tile<'_>,
+    head_dim: usize,
+    queries: &Rounded<'_>,
+    logits: &mut Weights,
+) {
+    let stride = head_dim.next_multiple_of(PAD);
+    let Some(keys) = Keys::new::<I8>(keys) else {
+        return;
+    };
+    if queries.rows.len() < GROUP * stride {
+        return;
+    }
+    let steps = l.splat_group(queries.steps);
+    let whole = head_dim - head_dim % L::STEP;
+    for first in (0..keys.len).step_by(L::POSITIONS) {
+        let addresses = keys.from(first);
+        let mut block = [l.splat(0.0); 4];
+        for p in 0..L::POSITIONS {
+            let mut sums = [l.no_sums(); GROUP];
+            // SAFETY: each key has head_dim bytes; the queries have GROUP rows of `stride`, a multiple of STEP and no
+            // less than head_dim.
+            unsafe {
+                for at in (0..whole).step_by(L::STEP) {
+                    let key = l.load_key(addresses[p].add(at));
+                    for m in 0..GROUP {
+                        let query = queries.rows.as_ptr().add(m * stride + at);
+                        sums[m] = l.multiply_add(key, query, sums[m]);
+                    }
+                }
+                if whole < head_dim {
+                    let mut padded = [0u8; PAD];
+                    let rest = head_dim - whole;
+                    let from = addresses[p].add(whole);
+                    core::ptr::copy_nonoverlapping(from, padded.as_mut_ptr(), rest);
+                    let key = l.load_key(padded.as_ptr());
+                    for m in 0..GROUP {
+                        let query = queries.rows.as_ptr().add(m * stride + whole);
+                        sums[m] = l.multiply_add(key, query, sums[m]);
+                    }
+                }
+            }
+            block[p] = l.mul(l.integer_sums_of_four(sums), steps);
+        }
+        // SAFETY: a tile is a multiple of POSITIONS, so that many logits remain from `first` on.
+        unsafe { l.store_sums(logits.as_mut_ptr().add(first).cast(), block) };
+    }
+    keys.mask_beyond(L::POSITIONS, logits);
+}

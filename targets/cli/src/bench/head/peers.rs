@@ -1,0 +1,184 @@
+//! What curt is measured against: an ndarray version, the memory and the multipliers of the machine.
+
+use curt_kernels::Dtype;
+use half::slice::HalfFloatSliceExt;
+use ndarray::linalg::{general_mat_mul, general_mat_vec_mul};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+
+use super::problem::{Pooling, Problem};
+
+/// The pooling with ndarray, one head after another, everything allocated beforehand. Other dtypes are converted to
+/// f32 first, a head at a time: `dot` takes no others.
+pub struct Ndarray {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// `[queries, window]`
+    weights: Array2<f32>,
+    ones: Array1<f32>,
+}
+
+impl Ndarray {
+    pub fn new(problem: &Problem) -> Self {
+        let shape = &problem.shape;
+        let head = match problem.dtype {
+            Dtype::F32 => 0,
+            _ => shape.window * shape.head_dim,
+        };
+        Self {
+            keys: vec![0.0; head],
+            values: vec![0.0; head],
+            weights: Array2::zeros((shape.queries, shape.window)),
+            ones: Array1::ones(shape.window),
+        }
+    }
+
+    pub fn pool(&mut self, problem: &Problem, out: &mut [f32]) {
+        let shape = &problem.shape;
+        let size = shape.window * shape.head_dim * problem.dtype.bytes();
+        let dims = (shape.window, shape.head_dim);
+        let rows = out.len() / shape.heads() / shape.head_dim;
+        for (head, out) in out.chunks_exact_mut(rows * shape.head_dim).enumerate() {
+            let values = &problem.values()[head * size..(head + 1) * size];
+            let values = as_f32(problem, values, &mut self.values);
+            let values = view(dims, values);
+            if problem.pooling == Pooling::Mean {
+                let factor = 1.0 / shape.window as f32;
+                let mut out = ArrayViewMut1::from(out);
+                general_mat_vec_mul(factor, &values.t(), &self.ones, 0.0, &mut out);
+                continue;
+            }
+            let keys = &problem.keys()[head * size..(head + 1) * size];
+            let keys = view(dims, as_f32(problem, keys, &mut self.keys));
+            let queries = view((rows, shape.head_dim), problem.queries_of(head));
+            general_mat_mul(1.0, &queries, &keys.t(), 0.0, &mut self.weights);
+            for mut row in self.weights.rows_mut() {
+                let max = row.fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+                row.mapv_inplace(|x| (x - max).exp());
+                let normalise = 1.0 / row.sum();
+                row *= normalise;
+            }
+            let mut out = ArrayViewMut2::from_shape((rows, shape.head_dim), out)
+                .expect("the result has a row for each query");
+            general_mat_mul(1.0, &self.weights, &values, 0.0, &mut out);
+        }
+    }
+}
+
+fn view(shape: (usize, usize), elements: &[f32]) -> ArrayView2<'_, f32> {
+    ArrayView2::from_shape(shape, elements).expect("the slice has the elements of its shape")
+}
+
+fn as_f32<'a>(problem: &Problem, bytes: &'a [u8], converted: &'a mut [f32]) -> &'a [f32] {
+    // SAFETY: any bytes are numbers of these types. The memory is page-aligned and a head a multiple of its elements'
+    // size, so that nothing lies before or behind.
+    unsafe {
+        match problem.dtype {
+            Dtype::F32 => return bytes.align_to().1,
+            Dtype::F16 => bytes
+                .align_to::<half::f16>()
+                .1
+                .convert_to_f32_slice(converted),
+            Dtype::Bf16 => bytes
+                .align_to::<half::bf16>()
+                .1
+                .convert_to_f32_slice(converted),
+            Dtype::I8 => {
+                let scale = problem.scale();
+                for (x, &byte) in converted.iter_mut().zip(bytes) {
+                    *x = f32::from(byte as i8) * scale;
+                }
+            }
+        }
+    }
+    converted
+}
+
+/// A sum of all bytes, as 64-bit integers: nothing but reading.
+pub fn read(bytes: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: seen to be there.
+            return unsafe { read_avx512(bytes) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: seen to be there.
+            return unsafe { read_avx2(bytes) };
+        }
+    }
+    read_plain(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn read_avx512(bytes: &[u8]) -> u64 {
+    read_plain(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn read_avx2(bytes: &[u8]) -> u64 {
+    read_plain(bytes)
+}
+
+#[inline(always)]
+fn read_plain(bytes: &[u8]) -> u64 {
+    /// 64-bit lanes of eight of the widest registers.
+    const LANES: usize = 64;
+    // SAFETY: any bytes are integers. What lies before and behind is too little to matter.
+    let words: &[u64] = unsafe { bytes.align_to().1 };
+    let mut sums = [0u64; LANES];
+    for chunk in words.as_chunks::<LANES>().0 {
+        for (sum, word) in sums.iter_mut().zip(chunk) {
+            *sum = sum.wrapping_add(*word);
+        }
+    }
+    sums.into_iter().fold(0, u64::wrapping_add)
+}
+
+/// f32 multiply-and-adds of one call of [`multiply`].
+pub const MULTIPLICATIONS: usize = ROUNDS * CHAINS;
+
+const ROUNDS: usize = 20_000;
+
+/// Independent sums: twelve of the widest registers, more than the multipliers take at once.
+const CHAINS: usize = 12 * 16;
+
+/// Multiplies and adds in registers: nothing but the multipliers.
+pub fn multiply(factor: f32) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: seen to be there.
+            return unsafe { multiply_avx512(factor) };
+        }
+        if std::arch::is_x86_feature_detected!("fma") {
+            // SAFETY: seen to be there.
+            return unsafe { multiply_fma(factor) };
+        }
+    }
+    multiply_plain(factor)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn multiply_avx512(factor: f32) -> f32 {
+    multiply_plain(factor)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn multiply_fma(factor: f32) -> f32 {
+    multiply_plain(factor)
+}
+
+#[inline(always)]
+fn multiply_plain(factor: f32) -> f32 {
+    let mut sums = [1.0f32; CHAINS];
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            *sum = sum.mul_add(factor, 1.0);
+        }
+    }
+    sums.into_iter().sum()
+}
