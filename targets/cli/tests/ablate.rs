@@ -237,10 +237,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_asked() {
     let out = dir.path().join("out");
     for (options, said) in [
         (&["--arms", "magic"][..], "got \"magic\""),
-        (
-            &["--arms", "stop-twice", "--check-at", "28"],
-            "stop-twice needs",
-        ),
+        (&["--arms", "server"], "server needs --server"),
         (&["--keep", "9"], "1 to 4, the paths of the arm, got 9"),
         (&["--limit", "0"], "at least one item"),
         (&["--repeat", "0"], "--repeat: expected at least 1"),
