@@ -13,7 +13,7 @@ use crate::stats::Interval;
 pub struct Tokens {
     /// Generated, over all paths.
     pub generated: f64,
-    /// Interval of that mean at [`LEVEL`].
+    /// Interval of that mean at [`super::LEVEL`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// As a share of the baseline's.

@@ -51,7 +51,7 @@ pub struct Args {
     /// Also write every measurement to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure the sizes of the record instead, and write targets/records/DEVICE/<date>-head.{json,md}.
+    /// Measure the sizes of the record instead, and write `targets/records/DEVICE/DATE-head.{json,md}`.
     #[arg(long, value_name = "DEVICE", conflicts_with = "json")]
     record: Option<String>,
 }

@@ -23,7 +23,7 @@ const PACKAGES: [&str; 3] = [
 const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What [`ensure`] unpacked.
+/// What [`ensure()`] unpacked.
 #[derive(Debug)]
 pub(super) struct Tools {
     dir: PathBuf,
