@@ -106,7 +106,7 @@ def file_table(package: Path) -> str:
     lines = ["| file | bytes |", "|---|---|"]
     # The card cannot hold its own size.
     for path in sorted(package.iterdir()):
-        if path.name != "README.md" and not path.name.startswith("."):
+        if path.is_file() and path.name != "README.md" and not path.name.startswith("."):
             lines.append(f"| `{path.name}` | {path.stat().st_size:,} |")
     return "\n".join(lines)
 
