@@ -10,6 +10,7 @@ mod graph;
 mod onnx;
 mod prompt;
 mod report;
+mod rotary;
 mod template;
 mod text;
 
@@ -118,6 +119,14 @@ impl Package {
     /// The prompt that the package brings.
     pub fn prompt(&self) -> Option<&PromptFile> {
         self.prompt.as_ref()
+    }
+
+    /// The rotary embedding of its attention; `None` where it has none, or one that a single base does not describe.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its table can no longer be read.
+    pub fn rotary(&self) -> Result<Option<crate::head::Rotary>> {
+        rotary::rotary(&self.dir, &self.graph)
     }
 
     /// The architecture as the config names it.

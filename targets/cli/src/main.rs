@@ -4,10 +4,12 @@ mod ablate;
 mod ask;
 mod bench;
 mod checks;
+mod collect;
 mod doctor;
 mod inspect;
 mod locate;
 mod signal;
+mod train_head;
 mod workload;
 
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Say what this machine has, and whether it computes what it should.
     Doctor(doctor::Args),
+    /// Sample paths of a workload and grade their answers, for training a head.
+    Collect(collect::Args),
+    /// Train a stop head on collected paths.
+    TrainHead(train_head::Args),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -64,16 +70,20 @@ fn main() -> ExitCode {
         Command::Workload(command) => workload::run(command),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Collect(args) => collect::run(args),
+        Command::TrainHead(args) => train_head::run(args),
         Command::Bench(bench) => bench::run(bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("curt: {error:#}");
-            let interrupted = matches!(
-                error.downcast_ref::<curt::Error>(),
-                Some(curt::Error::Cancelled { .. })
-            );
+            let interrupted = error.chain().any(|cause| {
+                matches!(
+                    cause.downcast_ref::<curt::Error>(),
+                    Some(curt::Error::Cancelled { .. })
+                )
+            });
             ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
         }
     }

@@ -1,0 +1,250 @@
+//! `collect.toml`: what a folder of paths was collected with.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use curt::{Package, SamplingDefaults};
+use curt_workload::{Part, Workload};
+use serde::{Deserialize, Serialize};
+
+use super::CollectOptions;
+use crate::error::{Error, Result};
+
+/// The file of settings, in the folder that is collected to.
+pub const SETTINGS_FILE: &str = "collect.toml";
+
+/// Everything that decides what is collected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the package's folder.
+    pub package: String,
+    /// [`Package::fingerprint`].
+    pub package_fingerprint: String,
+    /// The workload's name.
+    pub workload: String,
+    /// [`Workload::digest`].
+    pub workload_digest: String,
+    /// `train` or `held_out`.
+    pub part: String,
+    /// Paths of each item.
+    pub paths: usize,
+    /// With an item's id and a path's number, decides what the path draws.
+    pub seed: u64,
+    /// Prefix lengths of the Monte-Carlo rates, in generated tokens.
+    pub prefix_tokens: Vec<usize>,
+    /// Continuations of each prefix.
+    pub rollouts: usize,
+    /// How tokens are drawn.
+    pub sampling: SamplingSettings,
+    /// Where package and workload lay. Not compared: a moved folder is the same folder.
+    #[serde(default)]
+    pub places: Option<Places>,
+}
+
+/// Folders on the machine that collected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Places {
+    /// The package.
+    pub package: PathBuf,
+    /// The workload.
+    pub workload: PathBuf,
+}
+
+/// Sampling parameters with nothing left open.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplingSettings {
+    /// Divides the logits.
+    pub temperature: f32,
+    /// Most probable tokens kept; 0 keeps all.
+    pub top_k: u32,
+    /// Probability kept.
+    pub top_p: f32,
+    /// Least fraction of the largest probability.
+    pub min_p: f32,
+    /// Penalty of repeated tokens.
+    pub repetition_penalty: f32,
+    /// Most tokens of a path.
+    pub max_tokens: usize,
+}
+
+impl SamplingSettings {
+    /// As options of a question.
+    pub fn to_options(self) -> SamplingDefaults {
+        SamplingDefaults {
+            temperature: Some(self.temperature),
+            top_k: Some(self.top_k),
+            top_p: Some(self.top_p),
+            min_p: Some(self.min_p),
+            repetition_penalty: Some(self.repetition_penalty),
+            max_tokens: Some(self.max_tokens),
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of `options` for `package` and `workload`. Reads every weight, for the fingerprint.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options outside their range, or sampling that neither prompt nor package state.
+    pub fn of(package: &Package, workload: &Workload, options: &CollectOptions) -> Result<Self> {
+        if options.paths < 2 {
+            return Err(Error::option(
+                "--paths",
+                "at least 2, since a head learns to tell paths of one question apart",
+                options.paths,
+            ));
+        }
+        let prefixes = &options.prefix_tokens;
+        if prefixes.first() == Some(&0) || prefixes.windows(2).any(|w| w[0] >= w[1]) {
+            return Err(Error::option(
+                "--prefix",
+                "lengths from 1 token up, ascending",
+                format!("{prefixes:?}"),
+            ));
+        }
+        if prefixes.is_empty() != (options.rollouts == 0) {
+            return Err(Error::option(
+                "--rollouts",
+                "a number of continuations where --prefix is given, and none without it",
+                options.rollouts,
+            ));
+        }
+        let stated = workload.prompt().sampling.or(package.sampling());
+        let needed = |field: &str| {
+            Error::option(
+                "--workload",
+                format!("a prompt that states [prompt.sampling] {field}"),
+                "none, in the workload or the package",
+            )
+        };
+        let neutral = curt::generate::Sampling::default();
+        Ok(Self {
+            package: file_name(package.dir()),
+            package_fingerprint: package.fingerprint()?,
+            workload: workload.name().into(),
+            workload_digest: workload.digest().into(),
+            part: match options.part {
+                Part::Train => "train",
+                Part::HeldOut => "held_out",
+            }
+            .into(),
+            paths: options.paths,
+            seed: options.seed,
+            prefix_tokens: prefixes.clone(),
+            rollouts: options.rollouts,
+            sampling: SamplingSettings {
+                temperature: stated.temperature.ok_or_else(|| needed("temperature"))?,
+                top_k: stated.top_k.unwrap_or(neutral.top_k as u32),
+                top_p: stated.top_p.unwrap_or(neutral.top_p),
+                min_p: stated.min_p.unwrap_or(neutral.min_p),
+                repetition_penalty: stated
+                    .repetition_penalty
+                    .unwrap_or(neutral.repetition_penalty),
+                max_tokens: stated.max_tokens.ok_or_else(|| needed("max_tokens"))?,
+            },
+            places: Some(Places {
+                package: whole(package.dir()),
+                workload: whole(&options.workload_dir),
+            }),
+        })
+    }
+
+    /// Reads the settings of the folder `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there are none, [`Error::Data`] where they cannot be understood.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join(SETTINGS_FILE);
+        let text = std::fs::read_to_string(&file).map_err(Error::io(
+            &file,
+            "the settings cannot be read: is this a folder that `curt collect` made?",
+        ))?;
+        toml::from_str(&text).map_err(|e| {
+            let got = e.to_string();
+            Error::data(&file, "TOML", "the settings of `curt collect`", got.trim())
+        })
+    }
+
+    /// Writes the settings to a new folder, or holds them against those of one that was begun.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] where they differ.
+    pub(super) fn keep_or_compare(&self, dir: &Path) -> Result<()> {
+        let file = dir.join(SETTINGS_FILE);
+        if file.exists() {
+            return Self::read(dir)?.compare(self, &file);
+        }
+        let text = toml::to_string(self)
+            .map_err(|e| Error::data(&file, "TOML", "settings that TOML can hold", e))?;
+        // Renamed into place: a file that is there is whole.
+        let new = dir.join(format!("{SETTINGS_FILE}.new"));
+        let write = || {
+            let mut handle = std::fs::File::create(&new)?;
+            handle.write_all(text.as_bytes())?;
+            handle.sync_all()?;
+            std::fs::rename(&new, &file)
+        };
+        write().map_err(Error::io(&file, "the settings cannot be written"))
+    }
+
+    fn compare(&self, asked: &Self, file: &Path) -> Result<()> {
+        let (recorded, asked) = (self.fields(file)?, asked.fields(file)?);
+        let differing: Vec<&String> = recorded
+            .keys()
+            .filter(|&key| recorded.get(key) != asked.get(key))
+            .collect();
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let values = |table: &toml::Table| {
+            let all = differing.iter().map(|&key| table.get(key));
+            let all: Vec<String> = all.flatten().map(ToString::to_string).collect();
+            all.join(", ")
+        };
+        let names: Vec<&str> = differing.iter().map(|key| key.as_str()).collect();
+        Err(Error::Settings {
+            file: file.into(),
+            field: names.join(", "),
+            recorded: values(&recorded),
+            asked: values(&asked),
+        })
+    }
+
+    /// Every setting by name, the nested ones as `sampling.temperature`.
+    fn fields(&self, file: &Path) -> Result<toml::Table> {
+        let compared = Self {
+            places: None,
+            ..self.clone()
+        };
+        let table = toml::Table::try_from(compared)
+            .map_err(|e| Error::data(file, "TOML", "settings that TOML can hold", e))?;
+        let mut flat = toml::Table::new();
+        for (key, value) in table {
+            match value {
+                toml::Value::Table(inner) => {
+                    flat.extend(inner.into_iter().map(|(k, v)| (format!("{key}.{k}"), v)));
+                }
+                value => {
+                    flat.insert(key, value);
+                }
+            }
+        }
+        Ok(flat)
+    }
+}
+
+fn whole(dir: &Path) -> PathBuf {
+    dir.canonicalize().unwrap_or_else(|_| dir.into())
+}
+
+fn file_name(dir: &Path) -> String {
+    // `.` and `..` have no name of their own.
+    whole(dir)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

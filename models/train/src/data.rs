@@ -1,0 +1,222 @@
+//! Collected paths by question, their labels, and splits by group.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::collect::{PATHS_FILE, PathLine, Settings, read_paths};
+use crate::error::{Error, Result};
+
+/// A folder that `curt collect` made, read.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// The folder.
+    pub dir: PathBuf,
+    /// What it was collected with.
+    pub settings: Settings,
+    /// Its questions, in the order of the file; each with all of its paths.
+    pub questions: Vec<Question>,
+}
+
+/// A question and its paths.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The item's id.
+    pub item: String,
+    /// The item's group.
+    pub group: String,
+    /// Its paths, by number.
+    pub paths: Vec<PathLine>,
+}
+
+impl Data {
+    /// Reads the folder `dir`. A question that lacks paths (the last one, while it is collected) is left out.
+    ///
+    /// # Errors
+    /// Those of [`Settings::read`] and [`read_paths`]; [`Error::TooLittle`] for a folder without a whole question.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let settings = Settings::read(dir)?;
+        let mut questions: Vec<Question> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        for line in read_paths(dir)? {
+            let place = *places.entry(line.item.clone()).or_insert_with(|| {
+                questions.push(Question {
+                    item: line.item.clone(),
+                    group: line.group.clone(),
+                    paths: Vec::new(),
+                });
+                questions.len() - 1
+            });
+            questions[place].paths.push(line);
+        }
+        questions.retain(|q| q.paths.len() == settings.paths);
+        for question in &mut questions {
+            question.paths.sort_by_key(|p| p.path);
+        }
+        if questions.is_empty() {
+            return Err(Error::TooLittle {
+                file: dir.join(PATHS_FILE),
+                what: format!("questions with all of their {} paths", settings.paths),
+                needed: 1,
+                got: 0,
+            });
+        }
+        Ok(Self {
+            dir: dir.into(),
+            settings,
+            questions,
+        })
+    }
+
+    /// Mean tokens of a path.
+    pub fn path_tokens(&self) -> f64 {
+        let tokens = self.questions.iter().flat_map(|q| &q.paths);
+        let (sum, count) = tokens.fold((0, 0), |(s, n), p| (s + p.tokens.len(), n + 1));
+        sum as f64 / count as f64
+    }
+}
+
+impl Question {
+    /// Paths that still run when `at_tokens` of their tokens are cached: those that a check sees there.
+    pub fn running(&self, at_tokens: usize) -> impl Iterator<Item = &PathLine> {
+        self.paths
+            .iter()
+            .filter(move |p| p.tokens.len() > at_tokens)
+    }
+
+    /// What the tokens of its paths are, for noticing that pooled features are not of these paths.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.item.as_bytes());
+        for path in &self.paths {
+            hash.update((path.tokens.len() as u64).to_le_bytes());
+            for token in &path.tokens {
+                hash.update(token.to_le_bytes());
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+/// What a head should say of `path` at `at_tokens`: the rate of right continuations where it was estimated there, else
+/// how the path itself came out.
+pub fn label(path: &PathLine, at_tokens: usize) -> f32 {
+    let rate = path.rate.as_ref().and_then(|rates| rates.get(&at_tokens));
+    match rate {
+        Some(&rate) => rate as f32,
+        None => f32::from(u8::from(path.correct)),
+    }
+}
+
+/// Deals the questions `of` into `parts` parts of about equal size. No group stands in two.
+///
+/// A group's part depends on the seed and the groups, not on the order of the file.
+pub fn deal(data: &Data, of: &[usize], parts: usize, seed: u64) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+    for &question in of {
+        let mut hash = Sha256::new();
+        hash.update(seed.to_le_bytes());
+        hash.update(data.questions[question].group.as_bytes());
+        groups
+            .entry(hash.finalize().into())
+            .or_default()
+            .push(question);
+    }
+    let mut dealt: Vec<Vec<usize>> = vec![Vec::new(); parts];
+    for group in groups.into_values() {
+        if let Some(smallest) = dealt.iter_mut().min_by_key(|part| part.len()) {
+            smallest.extend(group);
+        }
+    }
+    for part in &mut dealt {
+        part.sort_unstable();
+    }
+    dealt
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::collect::SamplingSettings;
+    use curt::paths::FinishReason;
+
+    pub(crate) fn made_up(groups: &[&str], paths: impl Fn(usize, usize) -> PathLine) -> Data {
+        let count = 4;
+        Data {
+            dir: PathBuf::new(),
+            settings: Settings {
+                package: "p".into(),
+                package_fingerprint: "f".into(),
+                workload: "w".into(),
+                workload_digest: "d".into(),
+                part: "train".into(),
+                paths: count,
+                seed: 0,
+                prefix_tokens: Vec::new(),
+                rollouts: 0,
+                sampling: SamplingSettings {
+                    temperature: 1.0,
+                    top_k: 0,
+                    top_p: 1.0,
+                    min_p: 0.0,
+                    repetition_penalty: 1.0,
+                    max_tokens: 9,
+                },
+                places: None,
+            },
+            questions: groups
+                .iter()
+                .enumerate()
+                .map(|(q, group)| Question {
+                    item: q.to_string(),
+                    group: group.to_string(),
+                    paths: (0..count).map(|p| paths(q, p)).collect(),
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn path(question: usize, path: usize, tokens: Vec<u32>, correct: bool) -> PathLine {
+        PathLine {
+            item: question.to_string(),
+            group: String::new(),
+            path,
+            logprobs: vec![-0.5; tokens.len()],
+            tokens,
+            finish: FinishReason::Eos,
+            answer: Some(u8::from(correct).to_string()),
+            correct,
+            rate: None,
+        }
+    }
+
+    #[test]
+    fn no_group_stands_in_two_parts_and_parts_are_even() {
+        let groups: Vec<String> = (0..90).map(|q| (q / 3).to_string()).collect();
+        let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let data = made_up(&names, |q, p| path(q, p, vec![1, 2], p % 2 == 0));
+        let all: Vec<usize> = (0..90).collect();
+        let dealt = deal(&data, &all, 4, 3);
+        let mut seen = Vec::new();
+        for part in &dealt {
+            assert!((21..=24).contains(&part.len()), "{}", part.len());
+            let mut mine: Vec<&str> = part.iter().map(|&q| names[q]).collect();
+            mine.dedup();
+            assert!(mine.iter().all(|g| !seen.contains(g)));
+            seen.extend(mine);
+        }
+        assert_eq!(dealt.iter().map(Vec::len).sum::<usize>(), 90);
+        let mut backwards = all.clone();
+        backwards.reverse();
+        assert_eq!(deal(&data, &backwards, 4, 3), dealt);
+        assert_ne!(deal(&data, &all, 4, 4), dealt);
+    }
+
+    #[test]
+    fn a_rate_goes_before_the_outcome() {
+        let mut line = path(0, 0, vec![1, 2, 3], true);
+        line.rate = Some(BTreeMap::from([(2, 0.25)]));
+        assert_eq!((label(&line, 2), label(&line, 1)), (0.25, 1.0));
+    }
+}

@@ -1,0 +1,24 @@
+//! curt-train: labelled paths from a workload, and stop heads trained on them.
+//!
+//! [`collect::collect`] samples paths and grades their answers, one line a path. [`train()`] rebuilds the keys and values
+//! that a check would have seen, finds the check point and the few layers that suffice, and fits heads of the runtime's
+//! file format and their controls.
+
+pub mod calibrate;
+pub mod collect;
+pub mod controls;
+pub mod data;
+mod error;
+pub mod features;
+pub mod fit;
+pub mod measure;
+pub mod replays;
+pub mod report;
+pub mod retention;
+mod scaling;
+pub mod search;
+pub mod study;
+mod train;
+
+pub use error::{Error, Result};
+pub use train::{Event, Listener, PoolingKind, TrainOptions, Trained, train};

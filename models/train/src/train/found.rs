@@ -1,0 +1,118 @@
+//! The first half of training: the check point, the layers, the text control and the retention rule.
+
+use std::collections::BTreeMap;
+
+use super::{Event, Listener, Trainer};
+use crate::controls::{Kinds, TextChoice, logprob_statistics, tune_text};
+use crate::error::{Error, Result};
+use crate::features::{Inputs, KvColumns};
+use crate::retention::{RetentionFit, fit_retention};
+use crate::search::{CheckPoint, LayerSet, choose, survey_layers};
+use crate::study::Ranking;
+
+/// What the search found.
+pub(super) struct Found {
+    /// Check points that the head is trained at.
+    pub at: Vec<usize>,
+    /// Layers that it reads.
+    pub layers: Vec<usize>,
+    /// Text controls, the best first.
+    pub text: Vec<TextChoice>,
+    pub check_points: Vec<CheckPoint>,
+    pub layer_sets: Vec<LayerSet>,
+    pub retention: RetentionFit,
+}
+
+impl Trainer<'_> {
+    /// Finds what the options leave open.
+    pub(super) fn find(&mut self, grid: &[usize], on_event: &mut Listener<'_>) -> Result<Found> {
+        let options = self.options;
+        let layers = self.columns.layers.len();
+        if let Some(&layer) = options.layers.iter().find(|&&l| l >= layers) {
+            return Err(Error::option(
+                "--layers",
+                format!("layers below {layers}"),
+                layer,
+            ));
+        }
+        let survey = if options.layers.is_empty() {
+            survey_layers(layers)
+        } else {
+            options.layers.clone()
+        };
+        // N-grams are chosen at a check point, so text is left out while check points are compared.
+        let without_text = Kinds {
+            text: false,
+            ..options.kinds
+        };
+        let searched = self.inputs(without_text, &survey, None);
+        let mut check_points = Vec::new();
+        let mut rankings: BTreeMap<usize, Ranking> = BTreeMap::new();
+        if searched.width() > 0 {
+            let found = self.search.check_points(
+                &searched,
+                grid,
+                options.budget_share,
+                self.bytes_per_value,
+                &mut |p| on_event(Event::CheckPoint(p)),
+            )?;
+            for (point, ranking) in found {
+                rankings.insert(point.at_tokens, ranking);
+                check_points.push(point);
+            }
+        }
+        let mut at = options.check_at.clone();
+        if at.is_empty() {
+            let found = choose(&check_points);
+            at.extend(found.or_else(|| grid.first().copied()));
+        }
+        let (layers, layer_sets) = if !options.kinds.kv || !options.layers.is_empty() {
+            (options.layers.clone(), Vec::new())
+        } else {
+            // Layers are judged by what they say themselves; log-probabilities would cover for poor ones.
+            let alone = self.inputs(Kinds::KV, &survey, None);
+            self.search
+                .layers(&alone, &at, layers, &mut |s| on_event(Event::Layers(s)))?
+        };
+        let retention = self.retention(&rankings)?;
+        let text = tune_text(&mut self.search, &at, &mut |t| on_event(Event::Text(t)))?;
+        Ok(Found {
+            at,
+            layers,
+            text,
+            check_points,
+            layer_sets,
+            retention,
+        })
+    }
+
+    fn retention(&self, rankings: &BTreeMap<usize, Ranking>) -> Result<RetentionFit> {
+        let scores: Vec<_> = rankings
+            .iter()
+            .filter_map(|(&at, ranking)| Some((at, ranking.scores.get(&at)?)))
+            .collect();
+        let of = &self.search.study.questions;
+        fit_retention(self.data, of, &scores, self.options.seed)
+    }
+
+    /// Inputs of a head of `kinds` that pools by means.
+    pub(super) fn inputs(
+        &self,
+        kinds: Kinds,
+        layers: &[usize],
+        text: Option<&TextChoice>,
+    ) -> Inputs {
+        Inputs {
+            kv: kinds.kv.then(|| KvColumns {
+                layers: layers.to_vec(),
+                ..self.columns.clone()
+            }),
+            logprob: if kinds.logprob {
+                logprob_statistics()
+            } else {
+                Vec::new()
+            },
+            text: text.filter(|_| kinds.text).map(|t| t.vocabulary.clone()),
+        }
+    }
+}

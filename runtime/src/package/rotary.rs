@@ -1,0 +1,147 @@
+//! The rotary embedding of a graph, from the table of cosines that its attention reads.
+
+use std::path::Path;
+
+use half::{bf16, f16};
+
+use super::graph::{DecoderGraph, ExternalPlace};
+use super::onnx;
+use crate::error::Result;
+use crate::head::Rotary;
+
+/// Place of the table among the inputs of GroupQueryAttention.
+const COS_CACHE: usize = 7;
+
+/// A base this close to a whole number is that number: it is read off a cosine in single precision (6e-8), taken to the
+/// power of half the rotated elements (at most 128 in public models): 8e-6 of its size.
+const WHOLE: f64 = 1e-4;
+
+/// How far an entry of the table may be off: exporters compute angles of some thousands in single precision (5e-4), and
+/// store them in half precision at worst (5e-4).
+const TABLE_TOLERANCE: f64 = 5e-3;
+
+/// The rotary embedding of `graph`. `None` where attention does not rotate, or its table is not that of one base (scaled
+/// embeddings for long contexts).
+///
+/// # Errors
+/// [`crate::Error::Io`] where the table lies outside the graph and cannot be read.
+pub(super) fn rotary(dir: &Path, graph: &DecoderGraph) -> Result<Option<Rotary>> {
+    let model = &graph.model;
+    let attention = model
+        .node
+        .iter()
+        .find(|n| n.op_type == "GroupQueryAttention");
+    let Some(attention) = attention else {
+        return Ok(None);
+    };
+    let set = |name: &str| {
+        attention
+            .attribute
+            .iter()
+            .any(|a| a.name == name && a.i == 1)
+    };
+    let table = attention.input.get(COS_CACHE);
+    let table = table.and_then(|name| model.initializer.iter().find(|t| t.name == *name));
+    let Some(table) = table.filter(|_| set("do_rotary")) else {
+        return Ok(None);
+    };
+    let &[positions, half] = table.dims.as_slice() else {
+        return Ok(None);
+    };
+    let (positions, half) = (positions.max(0) as usize, half.max(0) as usize);
+    let cosines = numbers(dir, graph, table)?;
+    if positions < 2 || half < 2 || cosines.len() != positions * half {
+        return Ok(None);
+    }
+    Ok(base(&cosines, positions, half).map(|theta| Rotary {
+        theta,
+        dims: 2 * half,
+        interleaved: set("rotary_interleaved"),
+    }))
+}
+
+/// The base of a table `[positions, half]` of cos(position · base^(−pair / half)).
+fn base(cosines: &[f32], positions: usize, half: usize) -> Option<f64> {
+    let angle = f64::from(cosines[half + 1]).acos();
+    let mut theta = angle.powf(-(half as f64));
+    if (theta - theta.round()).abs() < WHOLE * theta {
+        theta = theta.round();
+    }
+    let fits = [1, positions / 2, positions - 1]
+        .into_iter()
+        .all(|position| {
+            (0..half).all(|pair| {
+                let angle = position as f64 * theta.powf(-(pair as f64) / half as f64);
+                let there = f64::from(cosines[position * half + pair]);
+                (there - angle.cos()).abs() < TABLE_TOLERANCE
+            })
+        });
+    fits.then_some(theta)
+}
+
+fn numbers(dir: &Path, graph: &DecoderGraph, tensor: &onnx::Tensor) -> Result<Vec<f32>> {
+    let kind = onnx::element_type(tensor.data_type).map(|(name, _)| name);
+    let map;
+    let bytes: &[u8] = match ExternalPlace::of(dir, &graph.file, tensor)? {
+        None if !tensor.float_data.is_empty() => return Ok(tensor.float_data.clone()),
+        None => &tensor.raw_data,
+        Some(place) => {
+            map = super::map(&place.file)?;
+            let (start, end) = (
+                place.offset as usize,
+                (place.offset + place.length) as usize,
+            );
+            map.get(start..end).unwrap_or(&[])
+        }
+    };
+    let (fours, _) = bytes.as_chunks::<4>();
+    let (twos, _) = bytes.as_chunks::<2>();
+    Ok(match kind {
+        Some("f32") => fours.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Some("f16") => twos
+            .iter()
+            .map(|&b| f16::from_le_bytes(b).to_f32())
+            .collect(),
+        Some("bf16") => twos
+            .iter()
+            .map(|&b| bf16::from_le_bytes(b).to_f32())
+            .collect(),
+        _ => Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(theta: f64, positions: usize, half: usize) -> Vec<f32> {
+        (0..positions * half)
+            .map(|i| {
+                let angle = (i / half) as f64 * theta.powf(-((i % half) as f64) / half as f64);
+                angle.cos() as f32
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_base_comes_out_of_its_table() {
+        for theta in [1e4, 1e5, 5e5, 1e6] {
+            for half in [16, 32, 64] {
+                assert_eq!(
+                    base(&table(theta, 512, half), 512, half),
+                    Some(theta),
+                    "{half}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_scaled_table_has_no_single_base() {
+        let mut scaled = table(1e4, 512, 32);
+        for (i, x) in scaled.iter_mut().enumerate().filter(|(i, _)| i % 32 > 16) {
+            *x = ((i / 32) as f64 / 8.0 * 1e4f64.powf(-((i % 32) as f64) / 32.0)).cos() as f32;
+        }
+        assert_eq!(base(&scaled, 512, 32), None);
+    }
+}

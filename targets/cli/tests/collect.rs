@@ -1,0 +1,285 @@
+//! `curt collect` as it is killed and gone on with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const ITEMS: usize = 8;
+const PATHS: usize = 4;
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn curt(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_curt"));
+    command
+        .args(args)
+        .current_dir(checkout())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Whether ONNX Runtime is here; notes `test` as skipped where it is not.
+fn library_or_skip(test: &str) -> bool {
+    let asked = curt(&["ask", "--quiet", "--max-tokens", "1", "x"])
+        .output()
+        .unwrap();
+    let error = text(&asked.stderr);
+    if !error.contains("no usable ONNX Runtime library") {
+        return true;
+    }
+    eprintln!("skipped: {test}: {error}");
+    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
+        use std::io::Write;
+        let mut log = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(log)
+            .unwrap();
+        writeln!(log, "{test}\t{}", error.trim()).unwrap();
+    }
+    false
+}
+
+/// A workload for the shipped package, and a folder to collect to.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("workload");
+        fs::create_dir(&folder).unwrap();
+        fs::write(
+            folder.join("workload.toml"),
+            "name = \"machines\"\nlicence = \"MIT OR Apache-2.0\"\nscorer = \"exact\"\n\n[prompt]\n\
+             answer_pattern = 'Answer: ([0-9, ]+)'\n\n[prompt.sampling]\ntemperature = 1.0\nmin_p = 0.02\n\
+             max_tokens = 200\n",
+        )
+        .unwrap();
+        let fed = [1, 4, 7, 12, 2, 3, 11, 8, 9];
+        let items: Vec<String> = (0..ITEMS)
+            .map(|i| {
+                let (times, plus) = (2 + i % 4, 3 + i);
+                let out = |x: usize| (x * times + plus).to_string();
+                let answer: Vec<String> = fed.iter().map(|&x| out(x)).collect();
+                format!(
+                    "{{\"id\": \"m{i}\", \"group\": \"{times} {plus}\", \"question\": \"A machine turns 6 into {} and 5 \
+                     into {}. It is fed {}. What comes out?\", \"answer\": \"{}\"}}\n",
+                    out(6),
+                    out(5),
+                    fed.map(|x| x.to_string()).join(", "),
+                    answer.join(", ")
+                )
+            })
+            .collect();
+        fs::write(folder.join("train.jsonl"), items.concat()).unwrap();
+        fs::write(folder.join("held_out.jsonl"), "").unwrap();
+        Self { dir }
+    }
+
+    fn command(&self, out: &str, extra: &[&str]) -> Command {
+        let workload = self.dir.path().join("workload");
+        let out = self.dir.path().join(out);
+        let paths = PATHS.to_string();
+        let mut args = vec![
+            "collect",
+            "--workload",
+            workload.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+            "--threads",
+            "1",
+        ];
+        if !extra.contains(&"--paths") {
+            args.extend(["--paths", &paths]);
+        }
+        args.extend(extra);
+        curt(&args)
+    }
+
+    fn collect(&self, out: &str, extra: &[&str]) -> Output {
+        self.command(out, extra).output().unwrap()
+    }
+
+    fn lines(&self, out: &str) -> Vec<u8> {
+        fs::read(self.file(out)).unwrap_or_default()
+    }
+
+    fn file(&self, out: &str) -> PathBuf {
+        self.dir.path().join(out).join("paths.jsonl")
+    }
+}
+
+#[test]
+fn a_killed_collection_goes_on_where_it_was() {
+    if !library_or_skip("a_killed_collection_goes_on_where_it_was") {
+        return;
+    }
+    let bench = Bench::new();
+    let whole = bench.collect("whole", &[]);
+    assert!(whole.status.success(), "{}", text(&whole.stderr));
+    let wanted = bench.lines("whole");
+    let parsed: Vec<Value> = text(&wanted)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(parsed.len(), ITEMS * PATHS);
+    let correct = parsed.iter().filter(|p| p["correct"] == true).count();
+    assert!(0 < correct && correct < parsed.len(), "{correct} right");
+    for path in &parsed {
+        let count = path["tokens"].as_array().unwrap().len();
+        assert_eq!(path["logprobs"].as_array().unwrap().len(), count);
+        assert!(path["rate"].is_null());
+    }
+
+    // Killed after the first bytes, in the middle and near the end, on one folder; the rest of it is then collected.
+    let mut resumed = 0;
+    for share in [0.0, 0.3, 0.5, 0.8] {
+        let mut child = bench.command("killed", &[]).spawn().unwrap();
+        let enough = (wanted.len() as f64 * share) as usize;
+        let clock = Instant::now();
+        while bench.lines("killed").len() <= enough && clock.elapsed() < Duration::from_secs(120) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // SIGKILL on Unix: nothing of the process runs after it.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let there = bench.lines("killed");
+        assert!(wanted.starts_with(&there), "a prefix after {share}");
+        resumed += usize::from(there.len() < wanted.len());
+    }
+    assert!(resumed >= 3, "killed before it was done: {resumed} of 4");
+    let rest = bench.collect("killed", &[]);
+    assert!(rest.status.success(), "{}", text(&rest.stderr));
+    assert!(text(&rest.stdout).contains("from before"));
+    assert_eq!(bench.lines("killed"), wanted, "byte for byte");
+
+    // Whatever byte the file ends at.
+    let ends: Vec<usize> = wanted
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'\n')
+        .map(|(at, _)| at + 1)
+        .collect();
+    let item = ends[5 * PATHS - 1];
+    for cut in [
+        1,
+        item - 1,
+        item,
+        item + 1,
+        ends[5 * PATHS],
+        ends[5 * PATHS] + 40,
+    ] {
+        fs::write(bench.file("killed"), &wanted[..cut]).unwrap();
+        assert!(bench.collect("killed", &[]).status.success());
+        assert_eq!(bench.lines("killed"), wanted, "cut at byte {cut}");
+    }
+
+    // A line taken out of the middle: its item is redone, at the end.
+    let mut damaged = wanted.clone();
+    damaged.drain(ends[PATHS]..ends[PATHS + 1]);
+    fs::write(bench.file("killed"), &damaged).unwrap();
+    assert!(bench.collect("killed", &[]).status.success());
+    let mended = bench.lines("killed");
+    let (first, moved) = wanted.split_at(ends[PATHS - 1]);
+    let (second, others) = moved.split_at(ends[2 * PATHS - 1] - ends[PATHS - 1]);
+    assert_eq!(mended, [first, others, second].concat());
+}
+
+#[test]
+fn a_folder_begun_otherwise_is_refused() {
+    if !library_or_skip("a_folder_begun_otherwise_is_refused") {
+        return;
+    }
+    let bench = Bench::new();
+    let refused = |extra: &[&str], wanted: &[&str]| {
+        let output = bench.collect("out", extra);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        for part in wanted {
+            assert!(error.contains(part), "expected {part:?} in {error:?}");
+        }
+    };
+    refused(&["--paths", "1"], &["--paths", "at least 2"]);
+    refused(
+        &["--prefix", "0", "--rollouts", "2"],
+        &["--prefix", "from 1 token"],
+    );
+    let output = bench.collect("out", &["--limit", "1"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let before = bench.lines("out");
+    refused(&["--seed", "7"], &["seed was 0", "is 7 now", "--out"]);
+    refused(&["--paths", "3"], &["paths was 4", "is 3 now"]);
+    refused(
+        &[
+            "--package",
+            "models/recipes/reference/packages/tiny-llama-int8",
+        ],
+        &["package, package_fingerprint was \"reasoner\""],
+    );
+    assert_eq!(bench.lines("out"), before, "a refusal writes nothing");
+
+    let other = fs::read_to_string(bench.dir.path().join("workload/workload.toml")).unwrap();
+    fs::write(
+        bench.dir.path().join("workload/workload.toml"),
+        other.replace("temperature = 1.0", "temperature = 0.5"),
+    )
+    .unwrap();
+    refused(
+        &[],
+        &["sampling.temperature", "1.0", "0.5", "workload_digest"],
+    );
+
+    let held = fs::File::open(bench.file("out")).unwrap();
+    held.lock().unwrap();
+    fs::write(bench.dir.path().join("workload/workload.toml"), &other).unwrap();
+    refused(&["--limit", "1"], &["another process is writing"]);
+    drop(held);
+
+    // A damaged line that a kill cannot explain.
+    let lines = text(&before);
+    let (first, rest) = lines.split_once('\n').unwrap();
+    fs::write(bench.file("out"), format!("{first}\n{{}}\n{rest}")).unwrap();
+    refused(&["--limit", "1"], &["line 2", "curt collect"]);
+    fs::write(bench.file("out"), format!("{first}\n{first}\n{rest}")).unwrap();
+    refused(&["--limit", "1"], &["each path once", "path 0 twice"]);
+}
+
+#[test]
+fn rates_come_from_continuations() {
+    if !library_or_skip("rates_come_from_continuations") {
+        return;
+    }
+    let bench = Bench::new();
+    let extra = ["--limit", "2", "--prefix", "8,40", "--rollouts", "3"];
+    let output = bench.collect("rates", &extra);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (mut sums, mut right) = ([0.0; 2], 0);
+    for line in text(&bench.lines("rates")).lines() {
+        let path: Value = serde_json::from_str(line).unwrap();
+        for (sum, length) in sums.iter_mut().zip(["8", "40"]) {
+            let rate = path["rate"][length].as_f64().unwrap();
+            assert!([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0].contains(&rate), "{rate}");
+            *sum += rate;
+        }
+        right += usize::from(path["correct"] == true);
+    }
+    assert!(
+        right > 0 && sums[0] > 0.0 && sums[1] > 0.0,
+        "{sums:?} {right}"
+    );
+    // After the rule is written a path's outcome hardly changes: its rate is nearly its outcome.
+    assert!((sums[1] - right as f64).abs() < 1.5, "{sums:?} {right}");
+}
