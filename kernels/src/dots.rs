@@ -61,7 +61,11 @@ pub(crate) unsafe fn dots<L: Lanes, E: Element, const M: usize>(
             }
         }
     }
-    sums.map(|four| l.sums_of_four(four))
+    let mut block = [l.splat(0.0); 4];
+    for p in 0..L::POSITIONS {
+        block[p] = l.sums_of_four(sums[p]);
+    }
+    block
 }
 
 /// [`GROUP`] rows of `W` registers, kept there.

@@ -48,9 +48,10 @@ pub(super) fn round<L: Integers>(
     for m in 0..GROUP {
         let query = &queries.rows[m * padded..(m + 1) * padded];
         let row = &mut rows[m * len..(m + 1) * len];
-        let largest = query.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
-        // `max` passes over NaN.
-        if !query.iter().all(|x| x.abs() <= f32::MAX) {
+        // As integers, for floats of one sign are in their order and NaN lies above: a maximum without an order of its own.
+        let largest = query.iter().fold(0, |max, x| max.max(x.abs().to_bits()));
+        let largest = f32::from_bits(largest);
+        if !largest.is_finite() {
             return false;
         }
         let inverse = if largest < LEAST {
@@ -59,29 +60,30 @@ pub(super) fn round<L: Integers>(
             LARGEST / largest
         };
         steps[m] = largest / LARGEST;
-        for (at, &x) in query.iter().enumerate() {
-            let rounded = (x * inverse).round_ties_even() as i16;
-            if L::SPLIT {
-                // In every step, first the high bytes, then the low ones.
-                let high = (rounded + 128) >> 8;
-                let low = rounded - (high << 8);
-                let step = at / L::STEP * L::STEP;
-                put_byte(row, 2 * step + at - step, high);
-                put_byte(row, 2 * step + L::STEP + at - step, low);
-            } else {
-                row[at] = rounded;
-            }
+        for (rounded, &x) in row.iter_mut().zip(query) {
+            // SAFETY: the product is at most LARGEST and an ulp.
+            let integer: i32 = unsafe { (x * inverse).round_ties_even().to_int_unchecked() };
+            *rounded = integer as i16;
+        }
+        if L::SPLIT {
+            row.chunks_exact_mut(L::STEP).for_each(split);
         }
     }
     true
 }
 
-/// Makes byte `at` of the row, in memory order, the low byte of `value`.
-#[inline(always)]
-fn put_byte(row: &mut [i16], at: usize, value: i16) {
-    let mut bytes = row[at / 2].to_ne_bytes();
-    bytes[at % 2] = value as u8;
-    row[at / 2] = i16::from_ne_bytes(bytes);
+/// High bytes, then low bytes, both signed: `256 * high + low` is the number.
+fn split(step: &mut [i16]) {
+    let mut bytes = [0u8; 2 * PAD];
+    let (high, low) = bytes.split_at_mut(step.len());
+    for ((&number, high), low) in step.iter().zip(high).zip(low) {
+        let nearest = (number + 128) >> 8;
+        *high = nearest as u8;
+        *low = (number - (nearest << 8)) as u8;
+    }
+    for (number, pair) in step.iter_mut().zip(bytes.as_chunks().0) {
+        *number = i16::from_ne_bytes(*pair);
+    }
 }
 
 /// As the plain stage of logits.
