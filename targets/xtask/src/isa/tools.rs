@@ -20,7 +20,6 @@ const PACKAGES: [&str; 3] = [
     "libgcc-14-dev-arm64-cross/trixie",
 ];
 
-const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What [`ensure()`] unpacked.
@@ -64,6 +63,32 @@ fn rust_version() -> Result<String> {
     version.with_context(|| format!("`rustc --version` printed {text:?}"))
 }
 
+/// The mirror that this machine's own apt takes Debian from.
+fn mirror() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    let output = command
+        .args([
+            "indextargets",
+            "--format",
+            "$(CREATED_BY) $(RELEASE) $(SITE)",
+        ])
+        .output()
+        .map_err(|error| child::cannot_start(&command, &error))?;
+    let targets = String::from_utf8_lossy(&output.stdout).into_owned();
+    mirror_of(&targets).map(str::to_owned).with_context(|| {
+        format!("`apt-get indextargets` names no mirror of a release of Debian, but {targets:?}")
+    })
+}
+
+/// The site of the first release, not one of its updates or security fixes, in lines of `Packages RELEASE SITE`.
+fn mirror_of(targets: &str) -> Option<&str> {
+    targets.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (kind, release, site) = (words.next()?, words.next()?, words.next()?);
+        (kind == "Packages" && !release.is_empty() && !release.contains('-')).then_some(site)
+    })
+}
+
 impl Tools {
     fn fetch(&self) -> Result<()> {
         ensure!(
@@ -82,7 +107,8 @@ impl Tools {
             let file = apt.join(name);
             std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
         };
-        let suite = |suite| format!("deb [signed-by={KEYRING}] {MIRROR} {suite} main\n");
+        let mirror = mirror()?;
+        let suite = |suite| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
         write("sources.list", suite("trixie") + &suite("trixie-backports"))?;
         write(
             "apt.conf",
@@ -215,5 +241,19 @@ impl Tools {
             // `-Zbuild-std` with a stable compiler, and the source elsewhere than in its own folder.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("__CARGO_TESTS_ONLY_SRC_ROOT", self.library_source());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mirror_of;
+
+    #[test]
+    fn the_mirror_is_that_of_the_release_itself() {
+        let targets = "DEP-11 bookworm http://a/debian\nPackages bookworm-security http://b/debian-security\n\
+                       Packages bookworm http://a/debian\n";
+        assert_eq!(mirror_of(targets), Some("http://a/debian"));
+        assert_eq!(mirror_of("Packages stable-updates http://a/debian\n"), None);
+        assert_eq!(mirror_of(""), None);
     }
 }
