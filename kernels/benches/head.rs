@@ -2,6 +2,7 @@
 //!
 //! Each answer is held to that of the plain variant before it is timed. For figures beside the machine's bandwidth and
 //! other implementations: `curt bench head`.
+#![allow(missing_docs, reason = "criterion_group! makes a function without any")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use curt_kernels::{Attend, Dense, Dtype, Isa, KvView, Mean};

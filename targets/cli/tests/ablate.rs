@@ -1,12 +1,14 @@
 //! `curt ablate` as a person and a batch system meet it: killed, resumed, sharded, and given what is no workload.
 
+mod support;
+
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::{curt, library_or_skip, text};
 
 /// Few paths and short ones: what is tested does not depend on the model's wit.
 const SMALL: [&str; 12] = [
@@ -24,27 +26,10 @@ const SMALL: [&str; 12] = [
     "1",
 ];
 
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn curt(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_curt"));
-    command
-        .args(args)
-        .current_dir(checkout())
-        .stdin(Stdio::null());
-    command
-}
-
 fn ablate(out: &Path, more: &[&str]) -> Command {
     let mut command = curt(&["ablate"]);
     command.args(SMALL).arg("--out").arg(out).args(more);
     command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[track_caller]
@@ -62,27 +47,6 @@ fn refused(output: &Output, wanted: &str) {
         error.contains(wanted) && !error.contains("panicked"),
         "expected {wanted:?} in {error:?}"
     );
-}
-
-/// Whether ONNX Runtime is here; notes `test` as skipped where it is not.
-fn library_or_skip(test: &str) -> bool {
-    let asked = curt(&["ask", "--quiet", "--max-tokens", "1", "x"])
-        .output()
-        .unwrap();
-    let error = text(&asked.stderr);
-    if !error.contains("no usable ONNX Runtime library") {
-        return true;
-    }
-    eprintln!("skipped: {test}: {error}");
-    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
-        let mut log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "{test}\t{}", error.trim()).unwrap();
-    }
-    false
 }
 
 /// The summary in `dir` without what a clock, a memory or the way of measuring says.

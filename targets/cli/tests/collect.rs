@@ -1,55 +1,17 @@
 //! `curt collect` as it is killed and gone on with.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::{curt, library_or_skip, text};
 
 const ITEMS: usize = 8;
 const PATHS: usize = 4;
-
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn curt(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_curt"));
-    command
-        .args(args)
-        .current_dir(checkout())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// Whether ONNX Runtime is here; notes `test` as skipped where it is not.
-fn library_or_skip(test: &str) -> bool {
-    let asked = curt(&["ask", "--quiet", "--max-tokens", "1", "x"])
-        .output()
-        .unwrap();
-    let error = text(&asked.stderr);
-    if !error.contains("no usable ONNX Runtime library") {
-        return true;
-    }
-    eprintln!("skipped: {test}: {error}");
-    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
-        use std::io::Write;
-        let mut log = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "{test}\t{}", error.trim()).unwrap();
-    }
-    false
-}
 
 /// A workload for the shipped package, and a folder to collect to.
 struct Bench {
@@ -106,7 +68,9 @@ impl Bench {
             args.extend(["--paths", &paths]);
         }
         args.extend(extra);
-        curt(&args)
+        let mut command = curt(&args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn collect(&self, out: &str, extra: &[&str]) -> Output {

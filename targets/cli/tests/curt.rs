@@ -1,52 +1,18 @@
 //! The command as a person and a script meet it.
 
+mod support;
+
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::{checkout, curt, library_or_skip, text};
 
 const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
 
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn curt(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_curt"));
-    command
-        .args(args)
-        .current_dir(checkout())
-        .stdin(Stdio::null());
-    command
-}
-
 fn run(args: &[&str]) -> Output {
     curt(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// Whether ONNX Runtime is here; notes `test` as skipped where it is not.
-fn library_or_skip(test: &str) -> bool {
-    let asked = run(&["ask", "--quiet", "--max-tokens", "1", "x"]);
-    let error = text(&asked.stderr);
-    if !error.contains("no usable ONNX Runtime library") {
-        return true;
-    }
-    eprintln!("skipped: {test}: {error}");
-    if let Some(log) = std::env::var_os("CURT_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(log)
-            .unwrap();
-        writeln!(log, "{test}\t{}", error.trim()).unwrap();
-    }
-    false
 }
 
 /// A failure: status 1, nothing on standard output, one message that names `wanted`, no panic.

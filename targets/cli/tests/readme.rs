@@ -1,30 +1,28 @@
 //! Tables of the README that come from records are what `curt ablate report` renders of them, row for row.
 
-use std::path::Path;
-use std::process::Command;
+mod support;
+
+use support::{checkout, curt, text};
 
 /// Stands above such a table: the command that renders it. The table may leave rows out.
 const MARK: &str = "<!-- curt ablate report ";
 
 #[test]
 fn tables_of_the_readme_are_rendered_from_their_records() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
     let mut lines = readme.lines();
     let mut tables = 0;
     while let Some(line) = lines.next() {
         let Some(command) = line.strip_prefix(MARK).and_then(|l| l.strip_suffix(" -->")) else {
             continue;
         };
-        let rendered = Command::new(env!("CARGO_BIN_EXE_curt"))
-            .args(["ablate", "report"])
+        let rendered = curt(&["ablate", "report"])
             .args(command.split(' '))
-            .current_dir(&root)
             .output()
             .unwrap();
-        let error = String::from_utf8_lossy(&rendered.stderr);
+        let error = text(&rendered.stderr);
         assert!(rendered.status.success(), "{command}: {error}");
-        let rendered = String::from_utf8(rendered.stdout).unwrap();
+        let rendered = text(&rendered.stdout);
         let mut rows = 0;
         for row in lines.by_ref().skip_while(|l| l.is_empty()) {
             if !row.starts_with('|') {

@@ -1,24 +1,14 @@
 //! `curt workload`, as a person and a script meet it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod support;
 
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use std::fs;
+use std::process::Output;
+
+use support::{curt, text};
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_curt"))
-        .arg("workload")
-        .args(args)
-        .current_dir(checkout())
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    curt(&[&["workload"], args].concat()).output().unwrap()
 }
 
 #[test]
