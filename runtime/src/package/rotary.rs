@@ -12,9 +12,9 @@ use crate::head::Rotary;
 /// Place of the table among the inputs of GroupQueryAttention.
 const COS_CACHE: usize = 7;
 
-/// A base this close to a whole number is that number: it is read off a cosine in single precision (6e-8), taken to the
-/// power of half the rotated elements (at most 128 in public models): 8e-6 of its size.
-const WHOLE: f64 = 1e-4;
+/// How far, of its size, the base can be off that is read from one cosine: single precision (6e-8) taken to the power of
+/// half the rotated elements (at most 128 in public models) gives 8e-6.
+const BASE_TOLERANCE: f64 = 1e-4;
 
 /// How far an entry of the table may be off: exporters compute angles of some thousands in single precision (5e-4), and
 /// store them in half precision at worst (5e-4).
@@ -63,9 +63,9 @@ pub(super) fn rotary(dir: &Path, graph: &DecoderGraph) -> Result<Option<Rotary>>
 /// The base of a table `[positions, half]` of cos(position · base^(−pair / half)).
 fn base(cosines: &[f32], positions: usize, half: usize) -> Option<f64> {
     let angle = f64::from(cosines[half + 1]).acos();
-    let mut theta = angle.powf(-(half as f64));
-    if (theta - theta.round()).abs() < WHOLE * theta {
-        theta = theta.round();
+    let theta = roundest(angle.powf(-(half as f64)));
+    if !theta.is_finite() {
+        return None;
     }
     let fits = [1, positions / 2, positions - 1]
         .into_iter()
@@ -77,6 +77,18 @@ fn base(cosines: &[f32], positions: usize, half: usize) -> Option<f64> {
             })
         });
     fits.then_some(theta)
+}
+
+/// The number with the fewest decimal digits that [`BASE_TOLERANCE`] allows for `theta`: people choose round bases.
+fn roundest(theta: f64) -> f64 {
+    let digits = theta.min(f64::MAX).log10().floor() as i32;
+    (-digits..=0)
+        .map(|places| {
+            let unit = 10f64.powi(-places);
+            (theta / unit).round() * unit
+        })
+        .find(|round| (round - theta).abs() < BASE_TOLERANCE * theta)
+        .unwrap_or(theta)
 }
 
 fn numbers(dir: &Path, graph: &DecoderGraph, tensor: &onnx::Tensor) -> Result<Vec<f32>> {
@@ -134,6 +146,11 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_table_that_does_not_turn_has_no_base() {
+        assert_eq!(base(&[1.0; 512 * 16], 512, 16), None);
     }
 
     #[test]
