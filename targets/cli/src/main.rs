@@ -4,11 +4,13 @@ mod ablate;
 mod ask;
 mod bench;
 mod checks;
+#[cfg(feature = "train")]
 mod collect;
 mod doctor;
 mod inspect;
 mod locate;
 mod signal;
+#[cfg(feature = "train")]
 mod train_head;
 mod workload;
 
@@ -43,8 +45,10 @@ enum Command {
     /// Say what this machine has, and whether it computes what it should.
     Doctor(doctor::Args),
     /// Sample paths of a workload and grade their answers, for training a head.
+    #[cfg(feature = "train")]
     Collect(collect::Args),
     /// Train a stop head on collected paths.
+    #[cfg(feature = "train")]
     TrainHead(train_head::Args),
     /// Measure.
     #[command(subcommand)]
@@ -70,7 +74,9 @@ fn main() -> ExitCode {
         Command::Workload(command) => workload::run(command),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),
+        #[cfg(feature = "train")]
         Command::Collect(args) => collect::run(args),
+        #[cfg(feature = "train")]
         Command::TrainHead(args) => train_head::run(args),
         Command::Bench(bench) => bench::run(bench),
     };

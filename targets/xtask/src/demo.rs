@@ -14,6 +14,14 @@ const PACKAGE: &str = "models/packages/reasoner";
 /// Sixteen paths, of which the package's head lets four go on.
 const PRUNING: [&str; 4] = ["--paths", "16", "--keep", "4"];
 
+/// What is built: without training, whose autodiff library takes longer to compile than all the rest.
+const BUILD: [&str; 4] = [
+    "--release",
+    "--package",
+    "curt-cli",
+    "--no-default-features",
+];
+
 /// Asks the shipped package the user's question, or its own.
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
@@ -23,13 +31,8 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         words.join(" ")
     };
     let setup = setup::ensure()?;
-    child::succeed(&mut child::cargo([
-        "build",
-        "--release",
-        "--package",
-        "curt-cli",
-    ]))
-    .context("curt does not build")?;
+    child::succeed(&mut child::cargo(["build"].into_iter().chain(BUILD)))
+        .context("curt does not build")?;
     eprintln!(
         "\n$ curt ask --package {PACKAGE} {} \"{question}\"\n",
         PRUNING.join(" ")
@@ -46,20 +49,12 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
 /// Already built: cargo only finds the binary and runs it.
 fn ask(question: &str) -> Command {
     child::cargo(
-        [
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "curt-cli",
-            "--bin",
-            "curt",
-            "--",
-        ]
-        .into_iter()
-        .chain(["ask", "--package", PACKAGE])
-        .chain(PRUNING)
-        .chain(["--", question]),
+        ["run", "--quiet"]
+            .into_iter()
+            .chain(BUILD)
+            .chain(["--bin", "curt", "--", "ask", "--package", PACKAGE])
+            .chain(PRUNING)
+            .chain(["--", question]),
     )
 }
 
