@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use curt::Package;
 use curt::generate::Sampling;
-use curt::paths::{Launch, PathId, Policy, launch};
+use curt::paths::{Ending, Launch, PathId, launch};
 use support::{decoder, never, tokens};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -86,7 +86,7 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
                 max_tokens: 40,
                 eos_ids: &[],
                 checks: &[],
-                policy: &Policy::default(),
+                ending: Ending::default(),
                 cancel: &cancel,
             };
             // Counts at the first and at the last token of each path lie around all steps between.

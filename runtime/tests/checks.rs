@@ -11,7 +11,7 @@ use curt::head::{
     PackageRef, PathPrefix, Pooling, Rotary, SamplingRef, Span, StopHead, TextInputs, UNIGRAM,
     VERSION, WorkloadRef,
 };
-use curt::paths::{Check, FinishReason, Keep, Policy, Signal, Trace, replay};
+use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
 use curt::{AskOptions, Engine, Error, Package, SamplingDefaults, VoteRule};
 use support::{engine, reasoner, tiny};
 
@@ -204,8 +204,10 @@ fn kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it() {
                 .collect();
             let policy = Policy {
                 checks: vec![(checks[0], keeps[0]), (checks[1], keeps[1])],
-                early_vote,
-                ..Policy::default()
+                ending: Ending {
+                    early_vote,
+                    ..Ending::default()
+                },
             };
             let replayed = replay(&policy, &traces).unwrap();
             for (path, (a, b)) in full.paths.iter().zip(&pruned.paths).enumerate() {

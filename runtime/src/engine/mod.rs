@@ -142,7 +142,7 @@ impl Engine {
             max_tokens,
             eos_ids: &eos_ids,
             checks: &options.checks,
-            policy: &settings.policy,
+            ending: settings.ending,
             cancel: &options.cancel,
         };
         let mut reader = Reader {

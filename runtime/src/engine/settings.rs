@@ -6,7 +6,7 @@ use super::AskOptions;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::package::Package;
-use crate::paths::Policy;
+use crate::paths::{Ending, Policy};
 
 /// Tokens a path may generate where nobody says how many.
 const DEFAULT_MAX_TOKENS: usize = 512;
@@ -19,7 +19,7 @@ pub(super) struct Settings {
     pub(super) sampling: Sampling,
     pub(super) max_tokens: usize,
     pub(super) pattern: Option<Regex>,
-    pub(super) policy: Policy,
+    pub(super) ending: Ending,
 }
 
 impl Settings {
@@ -89,17 +89,12 @@ impl Settings {
                 "none",
             ));
         }
-        let policy = Policy {
-            checks: options
-                .checks
-                .iter()
-                .map(|c| (c.at_tokens, c.keep))
-                .collect(),
+        let ending = Ending {
             early_vote: options.early_vote,
             first_finished: options.first_finished,
             vote: options.vote.unwrap_or_default(),
         };
-        policy.check(options.paths)?;
+        Policy::new(&options.checks, ending).check(options.paths)?;
         if let Some(late) = options.checks.iter().find(|c| c.at_tokens >= max_tokens) {
             return Err(Error::option(
                 "--check-at",
@@ -111,7 +106,7 @@ impl Settings {
             sampling,
             max_tokens,
             pattern,
-            policy,
+            ending,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::check::Checks;
-use super::{Check, Fate, Policy, Schedule, Vote};
+use super::{Check, Ending, Fate, Policy, Schedule, Vote};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, PathRandom, Sampler, Sampling};
 use crate::session::CancelToken;
@@ -93,8 +93,8 @@ pub struct Launch<'a> {
     pub eos_ids: &'a [u32],
     /// When paths are scored, by what, and who goes on.
     pub checks: &'a [Check],
-    /// When the question is settled; its own checks are not read.
-    pub policy: &'a Policy,
+    /// When the question is settled, and how.
+    pub ending: Ending,
     /// Cancels between tokens, and inside a step.
     pub cancel: &'a CancelToken,
 }
@@ -200,14 +200,7 @@ pub fn launch(
     if launch.max_tokens == 0 {
         return Err(Error::option("--max-tokens", "at least 1", 0));
     }
-    let policy = Policy {
-        checks: launch
-            .checks
-            .iter()
-            .map(|c| (c.at_tokens, c.keep))
-            .collect(),
-        ..launch.policy.clone()
-    };
+    let policy = Policy::new(launch.checks, launch.ending);
     policy.check(launch.paths)?;
     let clock = Instant::now();
     decoder.fork(launch.paths)?;
@@ -316,9 +309,10 @@ impl<'a> Course<'a> {
             }
             while let Some(index) = self.schedule.due(step + 1) {
                 self.check(decoder, index, watch)?;
-            }
-            if self.settled() {
-                break;
+                // A second check at the same token finds nobody where the first dropped all.
+                if self.settled() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ pub use launch::{
     CheckTaken, FinishReason, Launch, Launched, PathId, PathScore, ReasoningPath, Stop, Watch,
     launch,
 };
-pub use policy::{Check, Keep, Policy, Signal};
+pub use policy::{Check, Ending, Keep, Policy, Signal};
 pub use rebuild::{Rebuilt, rebuild};
 pub use replay::{Replayed, Trace, replay};
 pub use schedule::{Fate, Schedule};

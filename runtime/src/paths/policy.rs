@@ -105,11 +105,9 @@ pub struct Check {
     pub keep: Keep,
 }
 
-/// The part of a plan that needs no model: what a live run and a replay of recorded paths have in common.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Policy {
-    /// Check points in generated tokens, never descending, and who goes on.
-    pub checks: Vec<(usize, Keep)>,
+/// When a question is settled, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Ending {
     /// Stop as soon as the paths that still run cannot change the winner.
     pub early_vote: bool,
     /// Stop when so many paths have finished: short-m@k (arXiv 2505.17813).
@@ -118,7 +116,24 @@ pub struct Policy {
     pub vote: VoteRule,
 }
 
+/// The part of a plan that needs no model: what a live run and a replay of recorded paths have in common.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// Check points in generated tokens, never descending, and who goes on.
+    pub checks: Vec<(usize, Keep)>,
+    /// When the question is settled, and how.
+    pub ending: Ending,
+}
+
 impl Policy {
+    /// What of `checks` needs no model, and `ending`.
+    pub fn new(checks: &[Check], ending: Ending) -> Self {
+        Self {
+            checks: checks.iter().map(|c| (c.at_tokens, c.keep)).collect(),
+            ending,
+        }
+    }
+
     /// # Errors
     /// [`Error::Option`] for a value that cannot be honoured with `paths` paths.
     pub fn check(&self, paths: usize) -> Result<()> {
@@ -137,7 +152,7 @@ impl Policy {
             }
             keep.check(paths)?;
         }
-        match self.first_finished {
+        match self.ending.first_finished {
             Some(m) if m == 0 || m > paths => Err(Error::option(
                 "--first-finished",
                 format!("1 to {paths}, the number of paths"),

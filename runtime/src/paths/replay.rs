@@ -38,7 +38,7 @@ pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
     let mut tokens = vec![0; traces.len()];
     let mut rows = Vec::new();
     let longest = traces.iter().map(|t| t.tokens).max().unwrap_or(0);
-    for step in 1..=longest {
+    'steps: for step in 1..=longest {
         let running: Vec<PathId> = schedule.running().collect();
         if running.is_empty() {
             break;
@@ -68,9 +68,9 @@ pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
                 })
                 .collect::<Result<Vec<_>>>()?;
             schedule.check(&scores);
-        }
-        if schedule.settle() {
-            break;
+            if schedule.settle() {
+                break 'steps;
+            }
         }
     }
     Ok(Replayed {
@@ -83,7 +83,7 @@ pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Keep;
+    use super::super::{Ending, Keep};
     use super::*;
 
     fn trace(tokens: usize, answer: &str, score: f64) -> Trace {
@@ -119,7 +119,10 @@ mod tests {
     fn a_settled_vote_cuts_the_rest() {
         let traces = [trace(5, "a", 0.), trace(5, "a", 0.), trace(50, "b", 0.)];
         let policy = Policy {
-            early_vote: true,
+            ending: Ending {
+                early_vote: true,
+                ..Ending::default()
+            },
             ..Policy::default()
         };
         let replayed = replay(&policy, &traces).unwrap();

@@ -115,22 +115,27 @@ impl Schedule {
 
     /// Votes from the winner down.
     pub fn votes(&self) -> Vec<Vote> {
-        count(&self.ballots, self.policy.vote)
+        count(&self.ballots, self.policy.ending.vote)
     }
 
     fn is_settled(&self) -> bool {
         let finished = self.fates.iter().filter(|&&f| f == Fate::Finished).count();
-        if self.policy.first_finished.is_some_and(|m| finished >= m) {
+        if self
+            .policy
+            .ending
+            .first_finished
+            .is_some_and(|m| finished >= m)
+        {
             return true;
         }
-        if !self.policy.early_vote {
+        if !self.policy.ending.early_vote {
             return false;
         }
         let votes = self.votes();
         let Some(winner) = votes.first() else {
             return false;
         };
-        let weight = |vote: &Vote| match self.policy.vote {
+        let weight = |vote: &Vote| match self.policy.ending.vote {
             VoteRule::Majority => vote.paths.len() as f64,
             VoteRule::ScoreWeighted => vote.weight,
         };
@@ -145,7 +150,7 @@ impl Schedule {
         for &(_, keep) in self.policy.checks.iter().skip(self.next_check) {
             most = keep.at_most(most, self.fates.len());
         }
-        match self.policy.vote {
+        match self.policy.ending.vote {
             VoteRule::Majority => most as f64,
             // A path's weight is its latest score, which no later check will change once the last is over.
             VoteRule::ScoreWeighted if self.next_check == self.policy.checks.len() => {
@@ -158,6 +163,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ending;
     use super::*;
 
     fn schedule(paths: usize, checks: &[(usize, Keep)], early_vote: bool) -> Schedule {
@@ -165,8 +171,10 @@ mod tests {
             paths,
             Policy {
                 checks: checks.to_vec(),
-                early_vote,
-                ..Policy::default()
+                ending: Ending {
+                    early_vote,
+                    ..Ending::default()
+                },
             },
         )
     }
@@ -259,8 +267,11 @@ mod tests {
         let mut s = Schedule::new(
             4,
             Policy {
-                first_finished: Some(2),
-                ..Policy::default()
+                checks: Vec::new(),
+                ending: Ending {
+                    first_finished: Some(2),
+                    ..Ending::default()
+                },
             },
         );
         s.finished(3, None);
@@ -274,9 +285,11 @@ mod tests {
     fn weights_are_the_latest_scores() {
         let policy = Policy {
             checks: vec![(1, Keep::All)],
-            early_vote: true,
-            vote: VoteRule::ScoreWeighted,
-            ..Policy::default()
+            ending: Ending {
+                early_vote: true,
+                vote: VoteRule::ScoreWeighted,
+                ..Ending::default()
+            },
         };
         let mut s = Schedule::new(3, policy);
         s.check(&scores(&[0.9, 0.2, 0.3]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use curt::VoteRule;
-use curt::paths::{Fate, Keep, Policy, Replayed, Trace, replay};
+use curt::paths::{Ending, Fate, Keep, Policy, Replayed, Trace, replay};
 use curt_workload::Item;
 
 use crate::arm::{Arm, ArmCheck, KeepRule, VoteKind};
@@ -123,9 +123,11 @@ fn policy(arm: &Arm) -> Policy {
             .iter()
             .map(|check| (check.at, check.keep.into()))
             .collect(),
-        early_vote: arm.early_vote,
-        first_finished: arm.first_finished,
-        vote: arm.vote.into(),
+        ending: Ending {
+            early_vote: arm.early_vote,
+            first_finished: arm.first_finished,
+            vote: arm.vote.into(),
+        },
     }
 }
 

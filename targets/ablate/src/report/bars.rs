@@ -6,10 +6,19 @@ use super::table::number;
 use crate::summary::{ArmSummary, Latency, Summary};
 
 const WIDTH: f64 = 520.0;
+/// Least room for names.
 const LEFT: f64 = 112.0;
+/// Width of a letter of a name.
+const LETTER: f64 = 7.0;
 const RIGHT: f64 = 506.0;
 const TOP: f64 = 16.0;
 const ROW: f64 = 25.0;
+
+/// Where the drawing begins, right of the longest name.
+fn left(arms: &[&ArmSummary]) -> f64 {
+    let letters = arms.iter().map(|arm| arm.name.chars().count()).max();
+    LEFT.max(LETTER * letters.unwrap_or(0) as f64 + 14.0)
+}
 
 /// A drawing with a named line for each arm and an axis beneath; `draw` puts in what each arm has.
 fn lines(
@@ -21,7 +30,8 @@ fn lines(
     draw: impl Fn(&mut Drawing, &Scale, &ArmSummary, f64),
 ) -> String {
     let bottom = TOP + ROW * arms.len() as f64;
-    let scale = Scale::new(range, (LEFT, RIGHT));
+    let left = left(arms);
+    let scale = Scale::new(range, (left, RIGHT));
     let mut drawing = Drawing::new(WIDTH, bottom + 44.0, titles.0);
     for at in scale.ticks(5) {
         drawing.line("grid", (scale.at(at), TOP), (scale.at(at), bottom));
@@ -33,7 +43,7 @@ fn lines(
         let class = class_of(summary, &arm.name);
         drawing.text(
             &format!("label {class}"),
-            (LEFT - 10.0, middle + 4.0),
+            (left - 10.0, middle + 4.0),
             "end",
             &arm.name,
         );
@@ -137,7 +147,7 @@ pub(super) fn tokens(summary: &Summary) -> Option<String> {
             let says = |what: &str, n: f64| format!("{}: {} {what}", arm.name, number(n));
             drawing.bar(
                 &format!("fill {class}"),
-                (LEFT, top),
+                (scale.at(0.0), top),
                 (width(used), 16.0),
                 &says("by paths that voted", used),
             );

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use curt::SamplingDefaults;
-use curt::paths::{Policy, Trace, find_answer, replay};
+use curt::paths::{Ending, Policy, Trace, find_answer, replay};
 use curt_workload::{Item, Workload};
 use regex::Regex;
 use serde::Deserialize;
@@ -166,10 +166,11 @@ impl<'a> ServerRespondent<'a> {
                 scores: Vec::new(),
             })
             .collect();
-        let policy = Policy {
+        let ending = Ending {
             vote: arm.vote.into(),
-            ..Policy::default()
+            ..Ending::default()
         };
+        let policy = Policy::new(&[], ending);
         let votes = replay(&policy, &traces)?.votes;
         let speaker = votes.first().and_then(|vote| vote.paths.first().copied());
         let speaker = speaker.or((record.paths.len() == 1).then_some(0));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use curt::generate::{Decoder, DecoderOptions, Sampling};
 use curt::kv::KvPlan;
-use curt::paths::{Launch, PathId, Policy, ReasoningPath, launch};
+use curt::paths::{Ending, Launch, PathId, ReasoningPath, launch};
 use curt::session::SessionOptions;
 use curt::{Package, metrics};
 use serde::Serialize;
@@ -145,7 +145,7 @@ pub fn run(args: Args) -> Result<()> {
                 max_tokens: args.new_tokens,
                 eos_ids: &[],
                 checks: &[],
-                policy: &Policy::default(),
+                ending: Ending::default(),
                 cancel: &cancel,
             };
             let done = launch(&mut decoder, &launched, &mut |_: PathId, _: u32| {
