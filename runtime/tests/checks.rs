@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -175,6 +176,12 @@ fn kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it() {
         return;
     }
     let mut engine = engine(reasoner());
+    if !support::invariant_or_skip(
+        &mut engine,
+        "kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it",
+    ) {
+        return;
+    }
     let signal = signal(engine.package(), mean(), 0);
     for keeps in [
         [Keep::Top(4), Keep::Top(2)],
@@ -239,6 +246,9 @@ fn an_early_vote_has_the_winner_of_the_whole_one() {
         return;
     }
     let mut engine = engine(reasoner());
+    if !support::invariant_or_skip(&mut engine, "an_early_vote_has_the_winner_of_the_whole_one") {
+        return;
+    }
     let mut saved = 0;
     for seed in 0..6 {
         let whole = AskOptions {
@@ -262,6 +272,9 @@ fn the_first_to_finish_decide() {
         return;
     }
     let mut engine = engine(reasoner());
+    if !support::invariant_or_skip(&mut engine, "the_first_to_finish_decide") {
+        return;
+    }
     let whole = ask(&mut engine, &options(Vec::new()));
     let mut lengths: Vec<usize> = whole.paths.iter().map(|p| p.tokens.len()).collect();
     lengths.sort_unstable();
@@ -292,6 +305,10 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
         tiny("tiny-qwen3-int8"),
     ] {
         let mut engine = engine(&dir);
+        if !support::invariant_or_skip(&mut engine, "a_score_from_a_rebuilt_cache_is_the_live_one")
+        {
+            return;
+        }
         for (pooling, hidden) in [(mean(), 8), (attend(), 0)] {
             let file = arbitrary_head(engine.package(), pooling, hidden);
             let head = StopHead::new(file);
@@ -377,7 +394,7 @@ fn controls_score_what_they_say() {
     }
     let mut engine = engine(reasoner());
     let confidence = Signal::Confidence {
-        window_tokens: Some(8),
+        window_tokens: NonZeroUsize::new(8),
     };
     let checks = vec![
         check(20, &confidence, Keep::All),

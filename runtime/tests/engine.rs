@@ -89,11 +89,7 @@ fn a_path_is_the_same_however_many_are_beside_it() {
         return;
     }
     let mut engine = support::engine(reasoner());
-    if !engine.probe_row_invariance().unwrap().invariant {
-        support::skip(
-            "a_path_is_the_same_however_many_are_beside_it",
-            "hardware: rows depend on their batch with this processor's kernels",
-        );
+    if !support::invariant_or_skip(&mut engine, "a_path_is_the_same_however_many_are_beside_it") {
         return;
     }
     let with = |paths| AskOptions {

@@ -15,7 +15,8 @@ use watch::Reader;
 
 use crate::answer::{Answer, PathAnswer, PhaseTimes, TokenCounts};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, DecoderOptions, RowInvariance, probe_row_invariance};
+use crate::generate::{Decoder, DecoderOptions, RowInvariance, Sampling, probe_row_invariance};
+use crate::head::SamplingRef;
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
 use crate::package::{Message, Package, Role};
@@ -190,7 +191,10 @@ impl Engine {
             Some(_) => launched.votes,
             None => Vec::new(),
         };
-        let speaker = votes.first().map_or(0, |v| v.paths[0]);
+        // Without a vote, the first path that came to its end: a dropped one broke off.
+        let speaker = votes.first().map(|v| v.paths[0]);
+        let speaker = speaker.or_else(|| answers.iter().position(|a| a.finish.votes()));
+        let speaker = speaker.unwrap_or(0);
         let tokens = |wanted: &dyn Fn(FinishReason) -> bool| {
             let these = answers.iter().filter(|a| wanted(a.finish));
             these.map(|a| a.tokens.len()).sum::<usize>()
@@ -226,7 +230,7 @@ impl Engine {
             },
             votes,
             checks: launched.checks,
-            notes: notes(options),
+            notes: notes(options, settings.sampling, max_tokens),
             paths: answers,
             kv: plan,
             seed: options.seed,
@@ -358,9 +362,25 @@ impl Engine {
 }
 
 /// What was asked for and is not quite what was done.
-fn notes(options: &AskOptions) -> Vec<String> {
+fn notes(options: &AskOptions, sampling: Sampling, max_tokens: usize) -> Vec<String> {
     let mut notes = Vec::new();
     for check in &options.checks {
+        if check.at_tokens >= max_tokens {
+            notes.push(format!(
+                "the check at {} tokens was not reached: the context leaves room for {max_tokens} tokens of a path",
+                check.at_tokens
+            ));
+        }
+        if let Signal::Head(head) = &check.signal
+            && head.header().sampling != SamplingRef::from(sampling)
+        {
+            let of = &head.header().sampling;
+            notes.push(format!(
+                "head {:?} was trained on paths drawn otherwise: temperature {}, top-k {}, top-p {}, min-p {}, repetition \
+                 penalty {}",
+                head.header().name, of.temperature, of.top_k, of.top_p, of.min_p, of.repetition_penalty
+            ));
+        }
         if let Signal::Head(head) = &check.signal
             && !head.header().check_at_tokens.contains(&check.at_tokens)
         {

@@ -1,5 +1,6 @@
 //! What decides which paths go on, and when the question is settled.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub enum Signal {
     /// (arXiv 2508.15260) without its sampling of 20 alternatives; see [`Self::confidence`].
     Confidence {
         /// Tokens averaged over; `None`: the whole prefix.
-        window_tokens: Option<usize>,
+        window_tokens: Option<NonZeroUsize>,
     },
     /// A number drawn for each path from the seed: what any other signal must beat.
     Random,
@@ -39,8 +40,8 @@ impl Signal {
     }
 
     /// e to the mean of the last `window_tokens` log-probabilities, in \[0, 1\]; 0 of none.
-    pub fn confidence(logprobs: &[f32], window_tokens: Option<usize>) -> f64 {
-        let window = window_tokens.unwrap_or(logprobs.len());
+    pub fn confidence(logprobs: &[f32], window_tokens: Option<NonZeroUsize>) -> f64 {
+        let window = window_tokens.map_or(logprobs.len(), NonZeroUsize::get);
         let recent = &logprobs[logprobs.len().saturating_sub(window)..];
         match recent.len() {
             0 => 0.0,

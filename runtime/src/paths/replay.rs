@@ -83,7 +83,9 @@ pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Ending, Keep};
+    use proptest::prelude::*;
+
+    use super::super::{Ending, Keep, VoteRule};
     use super::*;
 
     fn trace(tokens: usize, answer: &str, score: f64) -> Trace {
@@ -128,6 +130,56 @@ mod tests {
         let replayed = replay(&policy, &traces).unwrap();
         assert_eq!(replayed.tokens, [5, 5, 5]);
         assert_eq!(replayed.fates[2], Fate::Decided);
+    }
+
+    fn arbitrary_trace(checks: usize) -> impl Strategy<Value = Trace> {
+        let answer = proptest::option::weighted(0.8, prop_oneof!["a", "b", "c"]);
+        // Few values, so that there are ties.
+        let scores = proptest::collection::vec((0..5u8).prop_map(|s| f64::from(s) / 4.0), checks);
+        (1..12usize, answer, scores).prop_map(|(tokens, answer, scores)| Trace {
+            tokens,
+            answer,
+            scores: scores.into_iter().map(Some).collect(),
+        })
+    }
+
+    fn arbitrary_keep(paths: usize) -> impl Strategy<Value = Keep> {
+        prop_oneof![
+            Just(Keep::All),
+            (1..=paths).prop_map(Keep::Top),
+            (0.01..1.0f64).prop_map(Keep::Ratio),
+            (0.0..1.0f64).prop_map(Keep::AtLeast),
+        ]
+    }
+
+    fn arbitrary_plan() -> impl Strategy<Value = (Vec<(usize, Keep)>, Vec<Trace>)> {
+        (1..9usize, 0..3usize).prop_flat_map(|(paths, checks)| {
+            let points = proptest::collection::vec((1..12usize, arbitrary_keep(paths)), checks);
+            let points = points.prop_map(|mut points| {
+                points.sort_by_key(|p| p.0);
+                points
+            });
+            (
+                points,
+                proptest::collection::vec(arbitrary_trace(checks), paths),
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_early_vote_never_changes_the_winner((checks, traces) in arbitrary_plan(), weighted: bool) {
+            let vote = if weighted { VoteRule::ScoreWeighted } else { VoteRule::Majority };
+            let winner = |early_vote| {
+                let ending = Ending { early_vote, vote, ..Ending::default() };
+                let policy = Policy { checks: checks.clone(), ending };
+                let replayed = replay(&policy, &traces).unwrap();
+                (replayed.votes.first().map(|v| v.answer.clone()), replayed.tokens)
+            };
+            let ((whole, all), (early, some)) = (winner(false), winner(true));
+            prop_assert_eq!(whole, early);
+            prop_assert!(some.iter().zip(&all).all(|(some, all)| some <= all));
+        }
     }
 
     #[test]

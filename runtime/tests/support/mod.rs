@@ -76,6 +76,16 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
+/// Whether this machine gives a path the same tokens whatever is beside it; notes that `test` did not run where not.
+pub fn invariant_or_skip(engine: &mut Engine, test: &str) -> bool {
+    let invariant = engine.probe_row_invariance().unwrap().invariant;
+    if !invariant {
+        let why = "hardware: rows depend on their batch with this processor's kernels";
+        skip(test, why);
+    }
+    invariant
+}
+
 /// A decoder for `rows` rows of `capacity_tokens` positions. One thread: tests run beside each other, and ONNX Runtime's
 /// threads spin while they wait.
 pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decoder {

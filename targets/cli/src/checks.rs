@@ -1,5 +1,6 @@
 //! The options of pruning: when paths are scored, by what, and who goes on.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -43,7 +44,7 @@ pub struct CheckArgs {
     head: Vec<String>,
     /// Tokens that `confidence` averages over. Without it, the whole prefix.
     #[arg(long, value_name = "TOKENS")]
-    confidence_window: Option<usize>,
+    confidence_window: Option<NonZeroUsize>,
 }
 
 /// `--retain`
@@ -70,6 +71,10 @@ impl CheckArgs {
             bail!("--paths: expected at least 2, since a check chooses among paths, got {paths}");
         }
         let signals = self.signals(package)?;
+        let confidence = |s: &Signal| matches!(s, Signal::Confidence { .. });
+        if self.confidence_window.is_some() && !signals.iter().any(confidence) {
+            bail!("--confidence-window: expected `--head confidence`, the signal that it is for");
+        }
         let at = if self.check_at.is_empty() {
             trained_at(&signals)?
         } else {
