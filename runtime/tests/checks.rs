@@ -13,7 +13,7 @@ use curt::head::{
     VERSION, WorkloadRef,
 };
 use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
-use curt::{AskOptions, Engine, Error, Package, SamplingDefaults, VoteRule};
+use curt::{AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
 use support::{engine, reasoner, tiny};
 
 const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
@@ -421,6 +421,40 @@ fn controls_score_what_they_say() {
     random.sort_by(f64::total_cmp);
     random.dedup();
     assert_eq!(random.len(), 16);
+}
+
+#[test]
+fn what_a_check_could_not_honour_is_said() {
+    if !support::library_or_skip("what_a_check_could_not_honour_is_said") {
+        return;
+    }
+    let mut engine = engine(tiny("tiny-llama-fp32"));
+    let signal = signal(engine.package(), mean(), 0);
+    let context = engine.package().context_tokens();
+    let notes = |engine: &mut Engine, at, temperature, room| {
+        let tokens = support::tokens(engine.package(), context - room, 1);
+        let options = AskOptions {
+            vote: None,
+            sampling: SamplingDefaults {
+                temperature: Some(temperature),
+                max_tokens: Some(20),
+                ..SamplingDefaults::default()
+            },
+            ..options(vec![check(at, &signal, Keep::All)])
+        };
+        let question = Question::Tokens(tokens);
+        engine.ask(&question, &options, &mut |_| {}).unwrap().notes
+    };
+    assert!(notes(&mut engine, 12, 1.0, 20).is_empty());
+    for ((at, temperature, room), said) in [
+        ((13, 1.0, 20), "trained at [12] tokens and scores at 13"),
+        ((12, 0.5, 20), "drawn otherwise: temperature 1,"),
+        ((12, 1.0, 12), "room for 12 tokens"),
+    ] {
+        let notes = notes(&mut engine, at, temperature, room);
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains(said), "{notes:?}");
+    }
 }
 
 #[test]

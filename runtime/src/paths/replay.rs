@@ -133,10 +133,10 @@ mod tests {
     }
 
     fn arbitrary_trace(checks: usize) -> impl Strategy<Value = Trace> {
-        let answer = proptest::option::weighted(0.8, prop_oneof!["a", "b", "c"]);
+        let answer = proptest::option::weighted(0.8, prop_oneof!["a", "b"]);
         // Few values, so that there are ties.
         let scores = proptest::collection::vec((0..5u8).prop_map(|s| f64::from(s) / 4.0), checks);
-        (1..12usize, answer, scores).prop_map(|(tokens, answer, scores)| Trace {
+        (1..6usize, answer, scores).prop_map(|(tokens, answer, scores)| Trace {
             tokens,
             answer,
             scores: scores.into_iter().map(Some).collect(),
@@ -154,7 +154,7 @@ mod tests {
 
     fn arbitrary_plan() -> impl Strategy<Value = (Vec<(usize, Keep)>, Vec<Trace>)> {
         (1..9usize, 0..3usize).prop_flat_map(|(paths, checks)| {
-            let points = proptest::collection::vec((1..12usize, arbitrary_keep(paths)), checks);
+            let points = proptest::collection::vec((1..6usize, arbitrary_keep(paths)), checks);
             let points = points.prop_map(|mut points| {
                 points.sort_by_key(|p| p.0);
                 points
@@ -167,6 +167,9 @@ mod tests {
     }
 
     proptest! {
+        // Of so many, some would be settled wrongly by a bound that counted on checks to come.
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
         #[test]
         fn an_early_vote_never_changes_the_winner((checks, traces) in arbitrary_plan(), weighted: bool) {
             let vote = if weighted { VoteRule::ScoreWeighted } else { VoteRule::Majority };
