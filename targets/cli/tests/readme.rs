@@ -1,4 +1,4 @@
-//! Tables of the README that come from records are what `curt ablate report` renders of them, row for row.
+//! Tables in pages that come from records are what `curt ablate report` renders of them, row for row.
 
 mod support;
 
@@ -7,10 +7,25 @@ use support::{checkout, curt, text};
 /// Stands above such a table: the command that renders it. The table may leave rows out.
 const MARK: &str = "<!-- curt ablate report ";
 
+/// Pages with such tables.
+const PAGES: [&str; 3] = [
+    "README.md",
+    "models/packages/reasoner/heads/README.md",
+    "models/workloads/word-problems/heads/README.md",
+];
+
 #[test]
-fn tables_of_the_readme_are_rendered_from_their_records() {
-    let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
-    let mut lines = readme.lines();
+fn tables_of_pages_are_rendered_from_their_records() {
+    for page in PAGES {
+        let text = std::fs::read_to_string(checkout().join(page)).unwrap();
+        let tables = tables(&text);
+        assert!(tables > 0, "{page}: no table is marked");
+    }
+}
+
+/// Holds each marked table of a page to its record; how many there are.
+fn tables(page: &str) -> usize {
+    let mut lines = page.lines();
     let mut tables = 0;
     while let Some(line) = lines.next() {
         let Some(command) = line.strip_prefix(MARK).and_then(|l| l.strip_suffix(" -->")) else {
@@ -37,5 +52,5 @@ fn tables_of_the_readme_are_rendered_from_their_records() {
         assert!(rows > 3, "{command}: a table of {rows} rows");
         tables += 1;
     }
-    assert!(tables > 0, "no table is marked");
+    tables
 }
