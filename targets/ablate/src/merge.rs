@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::record::{Records, differences, read_records};
+use crate::record::{Records, differences, not_compared, read_records};
 
 /// Reads the records in each of `places` and joins them, in the order an unsharded run would have written.
 ///
@@ -56,6 +56,12 @@ pub fn merge(places: &[impl AsRef<Path>]) -> Result<Records> {
                 "{name} holds {} of {expected} results: finish it with --resume",
                 records.results.len()
             ));
+        }
+        let note = not_compared(&merged.run, &records.run).filter(|_| shards_in_all > 1);
+        for note in records.notes.iter().cloned().chain(note) {
+            if !merged.notes.contains(&note) {
+                merged.notes.push(note);
+            }
         }
         merged.starts.extend(records.starts.iter().cloned());
         merged.items.extend(records.items.iter().cloned());

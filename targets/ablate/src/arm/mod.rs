@@ -79,6 +79,11 @@ pub enum VoteKind {
 }
 
 /// An OpenAI-compatible server.
+///
+/// It is asked with the sampling of the other arms, by the names that servers use; `greedy` is a temperature of 0. What
+/// OpenAI's own interface does not have goes by the name that llama.cpp, llama-cpp-python, vLLM and their kin know, and only
+/// where the sampling says it: `top_k`, `min_p`, and a penalty other than 1 as `repeat_penalty` (llama.cpp,
+/// llama-cpp-python) and `repetition_penalty` (vLLM). A server that takes several answers to a request (`n`) is asked once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerArm {
@@ -91,6 +96,9 @@ pub struct ServerArm {
     #[serde(default = "server_timeout")]
     pub timeout_s: f64,
 }
+
+/// Longest that one request of a server may take, in seconds: a day.
+const LONGEST_TIMEOUT_S: f64 = 86_400.0;
 
 fn one() -> usize {
     1
@@ -150,11 +158,13 @@ impl Arm {
                 &self.paths,
             );
         }
-        if (self.greedy || self.server.is_some() || self.fewer.is_some()) && !self.checks.is_empty()
-        {
+        if let Some(server) = &self.server {
+            self.check_server(server)?;
+        }
+        if (self.greedy || self.fewer.is_some()) && !self.checks.is_empty() {
             return wrong(
                 "checks",
-                "none in a greedy, a server or a `fewer` arm",
+                "none in a greedy or a `fewer` arm",
                 &self.checks.len(),
             );
         }
@@ -208,6 +218,41 @@ impl Arm {
             ),
             _ => Ok(()),
         }
+    }
+
+    /// Refuses what a server arm cannot honour.
+    fn check_server(&self, server: &ServerArm) -> Result<()> {
+        let field = |name: &str| format!("arm {:?}: {name}", self.name);
+        let given = [
+            ("checks", !self.checks.is_empty()),
+            ("early_vote", self.early_vote),
+            ("first_finished", self.first_finished.is_some()),
+            ("fewer", self.fewer.is_some()),
+            ("vote", self.vote == VoteKind::ScoreWeighted),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(Error::option(
+                field(name),
+                "none in a server arm, whose answers come whole and without scores; \
+                 leave it out",
+                "one",
+            ));
+        }
+        if !server.url.starts_with("http://") {
+            return Err(Error::option(
+                field("server.url"),
+                "an address that begins with http://",
+                &server.url,
+            ));
+        }
+        if !(server.timeout_s > 0.0 && server.timeout_s <= LONGEST_TIMEOUT_S) {
+            return Err(Error::option(
+                field("server.timeout_s"),
+                format!("seconds above 0, at most {LONGEST_TIMEOUT_S}"),
+                server.timeout_s,
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -5,10 +5,8 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::read::{parse, whole_lines};
-use super::{Line, Records, Run};
+use super::read::{parse_whole, whole_records};
+use super::{Line, Records, Run, differences, not_compared};
 use crate::error::{Error, Result};
 
 /// File of records in a run's folder.
@@ -16,6 +14,9 @@ pub(super) const RECORDS: &str = "records.jsonl";
 
 /// The same, packed by gzip: records that are kept.
 pub(super) const PACKED: &str = "records.jsonl.gz";
+
+/// How records begin.
+const FIRST: &[u8] = br#"{"kind":"run","#;
 
 /// How long what was written may wait for the disk: all that a power cut can take. A killed process loses nothing.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ pub struct Folder {
     dir: PathBuf,
 }
 
-/// Appends records. Holds the lock.
+/// Appends records. Holds the lock: as long as it is there, nobody else writes to the folder.
 #[derive(Debug)]
 pub struct Writer<W = File> {
     file: PathBuf,
@@ -61,7 +62,7 @@ impl Folder {
     }
 
     /// Opens the folder to write the records of `run` and returns what is there already. A last line that was cut short is
-    /// cut off.
+    /// cut off; a file that is not of records is left as it is.
     ///
     /// # Errors
     /// [`Error::Locked`] while another process writes; [`Error::Occupied`] where there are records and `resume` is false;
@@ -90,9 +91,17 @@ impl Folder {
         let mut bytes = Vec::new();
         out.read_to_end(&mut bytes)
             .map_err(Error::io(&file, "the records cannot be read"))?;
-        let whole = whole_lines(&bytes);
-        let earlier = parse(&file, &bytes[..whole])?;
-        if let Some(earlier) = &earlier {
+        if !begins_as_records(&bytes) {
+            return Err(Error::Record {
+                file,
+                line: 1,
+                reason: "expected the line of a run, got something else: this is no file of curt's and is left as it is; \
+                         choose another --out"
+                    .into(),
+            });
+        }
+        let (mut earlier, whole) = parse_whole(&file, &bytes)?;
+        if let Some(earlier) = &mut earlier {
             if !resume {
                 return Err(Error::Occupied {
                     dir: self.dir.clone(),
@@ -106,6 +115,7 @@ impl Folder {
                     differences,
                 });
             }
+            earlier.notes.extend(not_compared(&earlier.run, run));
         }
         out.set_len(whole as u64)
             .and_then(|()| out.seek(SeekFrom::End(0)))
@@ -140,6 +150,21 @@ impl Folder {
                 let _ = std::fs::remove_file(&part);
                 written(&file, error)
             })
+    }
+}
+
+impl Writer {
+    /// All that the file holds, read through the handle that holds the lock.
+    ///
+    /// # Errors
+    /// Those of [`super::read_records`].
+    pub fn records(&mut self) -> Result<Records> {
+        let mut bytes = Vec::new();
+        self.out
+            .rewind()
+            .and_then(|()| self.out.read_to_end(&mut bytes))
+            .map_err(Error::io(&self.file, "the records cannot be read"))?;
+        whole_records(&self.file, &bytes)
     }
 }
 
@@ -186,6 +211,11 @@ impl<W: Sink> Writer<W> {
     }
 }
 
+/// Whether `bytes` are records, or the first of them cut short.
+fn begins_as_records(bytes: &[u8]) -> bool {
+    bytes.starts_with(FIRST) || FIRST.starts_with(bytes)
+}
+
 fn written(file: &Path, error: io::Error) -> Error {
     if matches!(
         error.kind(),
@@ -197,58 +227,5 @@ fn written(file: &Path, error: io::Error) -> Error {
         }
     } else {
         Error::io(file, "it cannot be written")(error)
-    }
-}
-
-/// Options that differ between two runs, one line each.
-pub(crate) fn differences(was: &Run, is: &Run) -> Vec<String> {
-    let as_map = |run: &Run| match serde_json::to_value(run) {
-        Ok(Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
-    };
-    let (was, is) = (as_map(was), as_map(is));
-    let mut found = Vec::new();
-    for (name, before) in &was {
-        let after = is.get(name).unwrap_or(&Value::Null);
-        if before != after {
-            differing(name, before, after, &mut found);
-        }
-    }
-    found
-}
-
-fn differing(name: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
-    match (was, is) {
-        (Value::Array(a), Value::Array(b)) if name == "arms" => {
-            let names = |arms: &[Value]| -> Vec<String> {
-                arms.iter()
-                    .map(|arm| arm["name"].as_str().unwrap_or("?").to_string())
-                    .collect()
-            };
-            let (before, after) = (names(a), names(b));
-            if before == after {
-                for ((a, b), arm) in a.iter().zip(b).zip(&before).filter(|((a, b), _)| a != b) {
-                    found.push(format!("arm {arm}: was {a}, is {b}"));
-                }
-            } else {
-                found.push(format!(
-                    "arms: was {}, is {}",
-                    before.join(","),
-                    after.join(",")
-                ));
-            }
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
-                let (was, is) = (
-                    a.get(key).unwrap_or(&Value::Null),
-                    b.get(key).unwrap_or(&Value::Null),
-                );
-                if was != is {
-                    found.push(format!("{name} {key}: was {was}, is {is}"));
-                }
-            }
-        }
-        _ => found.push(format!("{}: was {was}, is {is}", name.replace('_', " "))),
     }
 }

@@ -4,6 +4,7 @@
 //! wrote to it, and for each item an [`AskedItem`], a [`Sample`] where arms are derived from one, and a [`Record`] for each
 //! arm.
 
+mod compare;
 mod folder;
 mod read;
 mod write;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use folder::differences;
+pub(crate) use compare::{differences, not_compared};
 pub use folder::{Folder, Sink, Writer};
 pub use read::{Records, read_records};
 
@@ -83,6 +84,13 @@ pub struct Run {
     pub heads: BTreeMap<String, String>,
     /// Threads inside one operator, where they were set.
     pub threads: Option<usize>,
+    /// Most bytes of KV cache, where they were set: an item that needs more fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_kv_bytes: Option<u64>,
+    /// Version of ONNX Runtime, whose kernels decide the last digits of a logit. Records written before 2026-11-27 have
+    /// neither this nor `max_kv_bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onnxruntime: Option<String>,
     /// Sampling, as it goes to the runtime: what the command line set, and else the workload's prompt.
     pub sampling: BTreeMap<String, f64>,
     /// The arm that the others are held against.

@@ -23,6 +23,8 @@ pub struct Records {
     pub samples: Vec<Sample>,
     /// Results, as they were written.
     pub results: Vec<Record>,
+    /// What whoever reads them has to know: a line that was cut short, options that could not be compared.
+    pub notes: Vec<String>,
 }
 
 impl Records {
@@ -34,11 +36,14 @@ impl Records {
             items: Vec::new(),
             samples: Vec::new(),
             results: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }
 
 /// Reads the records in `place`: a file, or a folder that holds `records.jsonl` or `records.jsonl.gz`.
+///
+/// A last line that was cut short is left out, and a note says so.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be read, [`Error::Record`] for a line that is no record, a result that stands there
@@ -53,13 +58,34 @@ pub fn read_records(place: &Path) -> Result<Records> {
         (&open).read_to_end(&mut bytes)
     };
     read.map_err(Error::io(&file, "the records cannot be read"))?;
-    parse(&file, &bytes).and_then(|parsed| {
-        parsed.ok_or_else(|| Error::Record {
-            file: file.clone(),
-            line: 1,
-            reason: "expected the line of the run, got nothing".into(),
-        })
+    whole_records(&file, &bytes)
+}
+
+/// The records of the whole lines of `bytes`, of which there is at least one.
+pub(super) fn whole_records(file: &Path, bytes: &[u8]) -> Result<Records> {
+    let (records, _) = parse_whole(file, bytes)?;
+    records.ok_or_else(|| Error::Record {
+        file: file.into(),
+        line: 1,
+        reason: "expected the line of the run, got nothing".into(),
     })
+}
+
+/// The records of the whole lines of `bytes`, `None` for no line, and how many bytes these are.
+pub(super) fn parse_whole(file: &Path, bytes: &[u8]) -> Result<(Option<Records>, usize)> {
+    let whole = bytes
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |at| at + 1);
+    let mut records = parse(file, &bytes[..whole])?;
+    let cut = bytes.len() - whole;
+    if let Some(records) = records.as_mut().filter(|_| cut > 0) {
+        records.notes.push(format!(
+            "{}: its last line is cut short ({cut} bytes) and was left out",
+            file.display()
+        ));
+    }
+    Ok((records, whole))
 }
 
 fn records_file(place: &Path) -> PathBuf {
@@ -73,16 +99,8 @@ fn records_file(place: &Path) -> PathBuf {
     place.join(super::folder::RECORDS)
 }
 
-/// Bytes of whole lines at the start of `bytes`: what follows is a line that was cut short.
-pub(super) fn whole_lines(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .map_or(0, |at| at + 1)
-}
-
 /// The records of whole lines; `None` for no line.
-pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Option<Records>> {
+fn parse(file: &Path, bytes: &[u8]) -> Result<Option<Records>> {
     let wrong = |line: usize, reason: String| Error::Record {
         file: file.into(),
         line,

@@ -74,6 +74,8 @@ pub enum Progress<'a> {
         done: &'a [Record],
         /// Results in all.
         total: usize,
+        /// What the user has to know of what it left.
+        notes: &'a [String],
     },
     /// A result was written.
     Result(&'a Record),
@@ -86,7 +88,8 @@ struct Known {
     results: Vec<Record>,
 }
 
-/// Runs `run` over `asked`, this shard's items in order, into `folder`.
+/// Runs `run` over `asked`, this shard's items in order, into `folder`. Returns the writer, which still holds the folder: what
+/// is made of the records can be written beside them before another run may begin.
 ///
 /// # Errors
 /// Those of [`Folder::open`], of `respond`, and [`Error::ArmFails`]. What was written stays, and `resume` goes on there.
@@ -97,16 +100,18 @@ pub fn run(
     resume: bool,
     respond: &mut dyn Respond,
     watch: &mut dyn FnMut(&Progress<'_>),
-) -> Result<()> {
+) -> Result<Writer> {
     crate::arm::check_arms(&run.arms)?;
     let (writer, earlier) = folder.open(run, resume)?;
     let earlier = earlier.unwrap_or_else(|| Records::new(run.clone()));
     watch(&Progress::Begun {
         done: &earlier.results,
         total: run.expected_results(),
+        notes: &earlier.notes,
     });
     let finished = earlier.results.len() >= run.expected_results();
     let told: HashSet<usize> = earlier.items.iter().map(|item| item.index).collect();
+    let streaks = streaks(&earlier);
     let mut known: HashMap<(usize, u32), Known> = HashMap::new();
     for sample in earlier.samples {
         let key = (sample.index, sample.repeat);
@@ -124,7 +129,7 @@ pub fn run(
         writer,
         respond,
         watch,
-        streaks: HashMap::new(),
+        streaks,
         held_back: Vec::new(),
         told,
     };
@@ -138,8 +143,8 @@ pub fn run(
             runner.item(asked, repeat, known)?;
         }
     }
-    runner.let_go()?;
-    runner.writer.sync()
+    runner.end()?;
+    Ok(runner.writer)
 }
 
 struct Runner<'a> {
@@ -148,16 +153,47 @@ struct Runner<'a> {
     respond: &'a mut dyn Respond,
     watch: &'a mut dyn FnMut(&Progress<'_>),
     streaks: HashMap<String, Streak>,
-    /// Results that nobody gave, kept until somebody answers again: a run that ends before asks them anew.
+    /// Results that nobody gave, kept until their arm answers again: a run that ends before asks them anew.
     held_back: Vec<Record>,
     /// Items whose question stands in the records.
     told: HashSet<usize>,
 }
 
+/// How an arm fares.
 #[derive(Default)]
 struct Streak {
+    /// Whether it ever answered.
     answered: bool,
+    /// Failures since.
     failures: usize,
+}
+
+impl Streak {
+    fn count(&mut self, failed: bool) {
+        if failed {
+            self.failures += 1;
+        } else {
+            *self = Self {
+                answered: true,
+                failures: 0,
+            };
+        }
+    }
+}
+
+/// What [`Streak`]s call the sample that arms are derived from.
+const SAMPLE: &str = "the sample of full paths";
+
+/// How the arms fared in an earlier run.
+fn streaks(earlier: &Records) -> HashMap<String, Streak> {
+    let mut streaks: HashMap<String, Streak> = HashMap::new();
+    let samples = earlier.samples.iter().map(|sample| (SAMPLE, &sample.error));
+    let results = earlier.results.iter().map(|r| (r.arm.as_str(), &r.error));
+    for (arm, error) in samples.chain(results) {
+        let streak = streaks.entry(arm.into()).or_default();
+        streak.count(error.is_some());
+    }
+    streaks
 }
 
 impl Runner<'_> {
@@ -182,7 +218,7 @@ impl Runner<'_> {
         let derives = |arm: &&Arm| is_derived(run.measure, arm);
         if sample.is_none() && missing.iter().any(derives) {
             let new = self.respond.sample(asked, repeat)?;
-            self.streak("the sample of full paths", new.error.as_deref(), false)?;
+            self.streak(SAMPLE, new.error.as_deref(), false)?;
             self.writer.append(&Line::Sample(Box::new(new.clone())))?;
             sample = Some(new);
         }
@@ -197,7 +233,7 @@ impl Runner<'_> {
                         self.held_back.push(given.record);
                         continue;
                     }
-                    self.let_go()?;
+                    self.let_go(&arm.name)?;
                     given.record
                 }
             };
@@ -243,24 +279,38 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn let_go(&mut self) -> Result<()> {
+    /// Writes the results of `arm` that were held back.
+    fn let_go(&mut self, arm: &str) -> Result<()> {
+        let held = std::mem::take(&mut self.held_back);
+        let (free, kept): (Vec<_>, Vec<_>) = held.into_iter().partition(|record| record.arm == arm);
+        self.held_back = kept;
+        free.iter().try_for_each(|record| self.write(record))
+    }
+
+    /// What is held back at the end are failed items, unless their arm has never answered: another day it may.
+    fn end(&mut self) -> Result<()> {
         for record in std::mem::take(&mut self.held_back) {
-            self.write(&record)?;
+            match self.streaks.get(&record.arm) {
+                Some(streak) if !streak.answered => {
+                    return Err(Error::ArmFails {
+                        arm: record.arm,
+                        failures: streak.failures,
+                        last: record.error.unwrap_or_default(),
+                    });
+                }
+                _ => self.write(&record)?,
+            }
         }
-        Ok(())
+        self.writer.sync()
     }
 
     /// Gives up where an arm has never answered, or nobody answers any more.
     fn streak(&mut self, arm: &str, error: Option<&str>, unreachable: bool) -> Result<()> {
         let streak = self.streaks.entry(arm.into()).or_default();
+        streak.count(error.is_some());
         let Some(error) = error else {
-            *streak = Streak {
-                answered: true,
-                failures: 0,
-            };
             return Ok(());
         };
-        streak.failures += 1;
         let limit = if unreachable {
             UNREACHABLE
         } else {

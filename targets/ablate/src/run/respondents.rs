@@ -15,7 +15,9 @@ pub struct Respondents<'a> {
 
 impl Respond for Respondents<'_> {
     fn start(&mut self, asked: &[Asked<'_>]) -> Result<Start> {
-        self.engine.start(asked)
+        let start = self.engine.start(asked)?;
+        self.servers.start(asked);
+        Ok(start)
     }
 
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {

@@ -1,13 +1,14 @@
 //! Arms that an OpenAI-compatible server answers: tokens as it reports them, times as the client sees them.
 
-use std::collections::{BTreeMap, HashMap};
+mod request;
+
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use curt::SamplingDefaults;
 use curt::paths::{Ending, Policy, Trace, find_answer, replay};
+use curt::{CancelToken, SamplingDefaults};
 use curt_workload::{Item, Workload};
 use regex::Regex;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::Agent;
 
@@ -16,12 +17,7 @@ use crate::arm::{Arm, ServerArm};
 use crate::derive::LAUNCH;
 use crate::error::{Error, Result};
 use crate::record::{PathRecord, Record, Run, Times};
-
-/// Most bytes of a response: what is longer is no answer.
-const LARGEST_RESPONSE: u64 = 16 << 20;
-
-/// Letters of a response that an error shows.
-const SHOWN: usize = 200;
+use request::{Completion, Failure, body, complete, first_model};
 
 /// Asks servers for the answers of a run's arms.
 pub struct ServerRespondent<'a> {
@@ -29,48 +25,20 @@ pub struct ServerRespondent<'a> {
     workload: &'a Workload,
     sampling: SamplingDefaults,
     pattern: Option<Regex>,
-    servers: HashMap<String, Known>,
+    cancel: CancelToken,
+    /// A server under another model or another timeout is another.
+    servers: Vec<Known>,
+    /// Arms, by name, whose server has answered a question that is not recorded.
+    warm: HashSet<String>,
 }
 
 /// What was found out about a server.
 struct Known {
+    server: ServerArm,
     agent: Agent,
     model: String,
     /// Whether one request brings several answers, once that was tried.
     takes_n: Option<bool>,
-}
-
-/// An answer that did not come.
-struct Failure {
-    reason: String,
-    /// Nobody answered, or said to come back later.
-    unreachable: bool,
-}
-
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-    #[serde(default)]
-    usage: Option<Usage>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Message,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Usage {
-    prompt_tokens: usize,
-    completion_tokens: usize,
 }
 
 /// Answers of one question, over all requests.
@@ -83,27 +51,71 @@ struct Answers {
 }
 
 impl<'a> ServerRespondent<'a> {
-    /// `sampling`: what the command line set, before the workload's own.
+    /// `sampling`: that of the other arms; what it does not say is left to the server. `cancel` ends the run between two
+    /// requests.
     ///
     /// # Errors
     /// [`Error::Option`] for an answer pattern that is none.
-    pub fn new(run: &'a Run, workload: &'a Workload, sampling: SamplingDefaults) -> Result<Self> {
+    pub fn new(
+        run: &'a Run,
+        workload: &'a Workload,
+        sampling: SamplingDefaults,
+        cancel: CancelToken,
+    ) -> Result<Self> {
         let prompt = workload.prompt();
         let pattern = prompt.answer_pattern.as_deref().map(Regex::new).transpose();
         Ok(Self {
             run,
             workload,
-            sampling: sampling.or(prompt.sampling),
+            sampling,
             pattern: pattern
                 .map_err(|error| Error::option("answer_pattern", "a regular expression", error))?,
-            servers: HashMap::new(),
+            cancel,
+            servers: Vec::new(),
+            warm: HashSet::new(),
         })
+    }
+
+    /// Connects to the servers of the run's arms and asks each arm one of `asked`, off the record. A server that is not
+    /// there is met again at its first item.
+    pub fn start(&mut self, asked: &[Asked<'_>]) {
+        let in_text = |asked: &&Asked<'_>| asked.item.image.is_none();
+        let Some(last) = asked.iter().rev().find(in_text) else {
+            return;
+        };
+        let run = self.run;
+        for arm in &run.arms {
+            if let Some(server) = &arm.server {
+                let _ = self.warm_up(arm, server, last.item);
+            }
+        }
+    }
+
+    /// The first question of an arm pays for a connection, for what the server loads, and for what is found out about it:
+    /// none of it is an item's.
+    fn warm_up(
+        &mut self,
+        arm: &Arm,
+        server: &ServerArm,
+        item: &Item,
+    ) -> std::result::Result<(), Failure> {
+        if self.warm.contains(&arm.name) {
+            return Ok(());
+        }
+        match self.ask(arm, server, item, 0) {
+            Err(failure) if failure.unreachable => Err(failure),
+            // Whatever else it says to a question, it says again on the record.
+            _ => {
+                self.warm.insert(arm.name.clone());
+                Ok(())
+            }
+        }
     }
 
     /// What the server of `arm` answers.
     ///
     /// # Errors
-    /// Where the grader cannot grade. A server that does not answer is a failed record.
+    /// Where the grader cannot grade, and [`curt::Error::Cancelled`]. A server that does not answer is a failed record.
     pub fn answer(
         &mut self,
         arm: &Arm,
@@ -112,15 +124,19 @@ impl<'a> ServerRespondent<'a> {
         repeat: u32,
     ) -> Result<Given> {
         let mut record = Record::unanswered(arm, asked.index, asked.item, repeat);
-        let clock = Instant::now();
+        let mut total_ms = 0.0;
         let answers = if asked.item.image.is_some() {
             Err(Failure::of(
                 "it has an image, and this version of curt asks in text alone",
             ))
         } else {
-            self.ask(server, arm.paths, asked.item, repeat)
+            self.warm_up(arm, server, asked.item).and_then(|()| {
+                let clock = Instant::now();
+                let answers = self.ask(arm, server, asked.item, repeat);
+                total_ms = clock.elapsed().as_secs_f64() * 1e3;
+                answers
+            })
         };
-        let total_ms = clock.elapsed().as_secs_f64() * 1e3;
         let unreachable = match answers {
             Ok(answers) => {
                 self.fill(&mut record, arm, asked.item, answers)?;
@@ -129,6 +145,9 @@ impl<'a> ServerRespondent<'a> {
                     ..Times::default()
                 });
                 false
+            }
+            Err(_) if self.cancel.is_cancelled() => {
+                return Err(curt::Error::Cancelled { tokens: 0 }.into());
             }
             Err(failure) => {
                 record.error = Some(failure.reason);
@@ -191,25 +210,34 @@ impl<'a> ServerRespondent<'a> {
         Ok(())
     }
 
-    /// `paths` answers: in one request where the server takes `n`, else in as many requests.
+    /// The answers of `arm`: in one request where the server takes `n`, else in as many requests.
     fn ask(
         &mut self,
+        arm: &Arm,
         server: &ServerArm,
-        paths: usize,
         item: &Item,
         repeat: u32,
     ) -> std::result::Result<Answers, Failure> {
         let messages = self.messages(item);
-        let sampling = self.sampling;
+        let greedy = SamplingDefaults {
+            temperature: arm.greedy.then_some(0.0),
+            ..SamplingDefaults::default()
+        };
+        let sampling = greedy.or(self.sampling);
         let seed = self.run.seed.wrapping_add(u64::from(repeat));
+        let cancel = self.cancel.clone();
         let known = self.known(server)?;
         let mut answers = Answers {
             generated: Some(0),
             ..Answers::default()
         };
-        while answers.texts.len() < paths {
-            let missing = paths - answers.texts.len();
-            let n = if known.takes_n == Some(false) {
+        let mut refused = false;
+        while answers.texts.len() < arm.paths {
+            if cancel.is_cancelled() {
+                return Err(Failure::of("cancelled"));
+            }
+            let missing = arm.paths - answers.texts.len();
+            let n = if refused || known.takes_n == Some(false) {
                 1
             } else {
                 missing
@@ -222,13 +250,16 @@ impl<'a> ServerRespondent<'a> {
             let completion = match complete(&known.agent, server, &body) {
                 // A server that refuses `n` may take single requests.
                 Err(failure) if n > 1 && known.takes_n.is_none() && !failure.unreachable => {
-                    known.takes_n = Some(false);
+                    refused = true;
                     continue;
                 }
                 other => other?,
             };
             if n > 1 {
                 known.takes_n = Some(completion.choices.len() > 1);
+            } else if refused {
+                // It was `n` that it refused: without it, the same question is answered.
+                known.takes_n = Some(false);
             }
             answers.take(completion, missing)?;
         }
@@ -252,26 +283,32 @@ impl<'a> ServerRespondent<'a> {
     }
 
     fn known(&mut self, server: &ServerArm) -> std::result::Result<&mut Known, Failure> {
-        if !self.servers.contains_key(&server.url) {
-            let agent: Agent = Agent::config_builder()
-                .timeout_global(Some(Duration::from_secs_f64(server.timeout_s)))
-                .http_status_as_error(false)
-                .build()
-                .into();
-            let model = match &server.model {
-                Some(model) => model.clone(),
-                None => first_model(&agent, server)?,
-            };
-            let known = Known {
-                agent,
-                model,
-                takes_n: None,
-            };
-            self.servers.insert(server.url.clone(), known);
-        }
-        self.servers
-            .get_mut(&server.url)
-            .ok_or_else(|| Failure::of("the server is not known"))
+        let place = match self
+            .servers
+            .iter()
+            .position(|known| known.server == *server)
+        {
+            Some(place) => place,
+            None => {
+                let agent: Agent = Agent::config_builder()
+                    .timeout_global(Some(Duration::from_secs_f64(server.timeout_s)))
+                    .http_status_as_error(false)
+                    .build()
+                    .into();
+                let model = match &server.model {
+                    Some(model) => model.clone(),
+                    None => first_model(&agent, server)?,
+                };
+                self.servers.push(Known {
+                    server: server.clone(),
+                    agent,
+                    model,
+                    takes_n: None,
+                });
+                self.servers.len() - 1
+            }
+        };
+        Ok(&mut self.servers[place])
     }
 }
 
@@ -297,118 +334,4 @@ impl Answers {
         }
         Ok(())
     }
-}
-
-impl Failure {
-    fn of(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            unreachable: false,
-        }
-    }
-}
-
-fn body(model: &str, messages: &[Value], sampling: SamplingDefaults, n: usize, seed: u64) -> Value {
-    // Servers take seeds of 32 bits, some signed.
-    let mut body =
-        json!({"model": model, "messages": messages, "stream": false, "seed": seed % (1 << 31)});
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body[name] = value;
-        }
-    };
-    set("n", (n > 1).then(|| json!(n)));
-    set("temperature", sampling.temperature.map(|t| json!(t)));
-    set("top_p", sampling.top_p.map(|p| json!(p)));
-    set("max_tokens", sampling.max_tokens.map(|n| json!(n)));
-    // Not of OpenAI's, but llama.cpp, vLLM and their kin know them; 0 is off in both.
-    set("top_k", sampling.top_k.filter(|&k| k > 0).map(|k| json!(k)));
-    set(
-        "min_p",
-        sampling.min_p.filter(|&p| p > 0.0).map(|p| json!(p)),
-    );
-    body
-}
-
-fn complete(
-    agent: &Agent,
-    server: &ServerArm,
-    body: &Value,
-) -> std::result::Result<Completion, Failure> {
-    let url = format!("{}/chat/completions", server.url.trim_end_matches('/'));
-    let text = serde_json::to_vec(body).map_err(|error| Failure::of(error.to_string()))?;
-    let sent = agent
-        .post(&url)
-        .header("Content-Type", "application/json")
-        .send(&text[..]);
-    parse(&read(sent, server)?)
-}
-
-fn first_model(agent: &Agent, server: &ServerArm) -> std::result::Result<String, Failure> {
-    let url = format!("{}/models", server.url.trim_end_matches('/'));
-    let listed: Value = parse(&read(agent.get(&url).call(), server)?)?;
-    let id = listed["data"][0]["id"].as_str();
-    id.map(str::to_string)
-        .ok_or_else(|| Failure::of("the server lists no model: name one by --server-model"))
-}
-
-/// The body of a response that went well.
-fn read(
-    response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    server: &ServerArm,
-) -> std::result::Result<String, Failure> {
-    let unreachable = |error: ureq::Error| Failure {
-        reason: match error {
-            ureq::Error::Timeout(_) => {
-                format!("the server gave no answer within {} s", server.timeout_s)
-            }
-            other => format!("the server cannot be reached: {other}"),
-        },
-        unreachable: true,
-    };
-    let mut response = response.map_err(unreachable)?;
-    let status = response.status().as_u16();
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(LARGEST_RESPONSE)
-        .read_to_string();
-    let body = match body {
-        Ok(body) => body,
-        Err(ureq::Error::BodyExceedsLimit(limit)) => {
-            return Err(Failure::of(format!(
-                "the server's answer has more than {limit} bytes"
-            )));
-        }
-        // A line that breaks in the middle, or bytes that are no text.
-        Err(error) => return Err(unreachable(error)),
-    };
-    match status {
-        200 => Ok(body),
-        429 | 502..=504 => Err(Failure {
-            reason: format!("the server is not ready: status {status}"),
-            unreachable: true,
-        }),
-        _ => Err(Failure::of(format!(
-            "the server refused: status {status}: {}",
-            shown(&body)
-        ))),
-    }
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(body: &str) -> std::result::Result<T, Failure> {
-    serde_json::from_str(body).map_err(|_| {
-        Failure::of(format!(
-            "the server's answer is no completion: {}",
-            shown(body)
-        ))
-    })
-}
-
-fn shown(body: &str) -> String {
-    let mut text: String = body.trim().chars().take(SHOWN).collect();
-    if text.is_empty() {
-        text.push_str("nothing");
-    }
-    text
 }

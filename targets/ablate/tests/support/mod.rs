@@ -78,6 +78,8 @@ pub fn run_of(items: usize, measure: Measure) -> Run {
         arms,
         heads: BTreeMap::from([("stop".into(), "cc".into())]),
         threads: None,
+        max_kv_bytes: None,
+        onnxruntime: Some("0".into()),
         sampling: BTreeMap::new(),
         baseline: "full".into(),
         candidate: "stop".into(),

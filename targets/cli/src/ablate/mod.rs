@@ -202,7 +202,7 @@ fn ablate(args: Args) -> Result<()> {
     let dir = locate::package(args.package.as_deref())?;
     let package =
         curt::Package::open(&dir).with_context(|| format!("opening {}", dir.display()))?;
-    let plan = plan::plan(&args, &workload, &package)?;
+    let mut plan = plan::plan(&args, &workload, &package)?;
     for note in &plan.notes {
         eprintln!("{note}");
     }
@@ -210,19 +210,24 @@ fn ablate(args: Args) -> Result<()> {
     let clock = Instant::now();
     let engine = locate::open_engine(Some(&dir), args.threads)?;
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
+    plan.run.onnxruntime = Some(curt::session::library_info()?.version.clone());
+    let cancel = signal::cancelled_by_ctrl_c()?;
     let base = AskOptions {
         sampling: sampling(&args),
         max_kv_bytes: args.max_kv_bytes,
-        cancel: signal::cancelled_by_ctrl_c()?,
+        cancel: cancel.clone(),
         ..AskOptions::default()
     };
+    let of_servers = sampling(&args)
+        .or(workload.prompt().sampling)
+        .or(package.sampling());
     let mut respondents = Respondents {
         engine: EngineRespondent::new(engine, load_ms, &plan.run, &workload, plan.heads, base),
-        servers: ServerRespondent::new(&plan.run, &workload, sampling(&args))?,
+        servers: ServerRespondent::new(&plan.run, &workload, of_servers, cancel)?,
     };
     let folder = Folder::new(&args.out);
     let mut view = View::new(&plan.run);
-    curt_ablate::run::run(
+    let mut writer = curt_ablate::run::run(
         &plan.run,
         &asked,
         &folder,
@@ -231,11 +236,22 @@ fn ablate(args: Args) -> Result<()> {
         &mut |progress| {
             view.show(progress);
         },
-    )?;
+    )
+    .map_err(runtimes_own)?;
     view.end();
-    let summary = conclude(folder.dir(), &read_records(folder.dir())?)?;
+    // As long as the writer is there, no other run can begin in this folder.
+    let summary = conclude(folder.dir(), &writer.records()?)?;
+    drop(writer);
     print(&summary);
     Ok(())
+}
+
+/// The runtime's error as itself, so that the end of the process tells ctrl-C from a failure.
+fn runtimes_own(error: curt_ablate::Error) -> anyhow::Error {
+    match error {
+        curt_ablate::Error::Runtime(error) => error.into(),
+        other => other.into(),
+    }
 }
 
 fn sampling(args: &Args) -> SamplingDefaults {

@@ -104,6 +104,9 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         arms: chosen.arms,
         heads: digests,
         threads: args.threads,
+        max_kv_bytes: args.max_kv_bytes,
+        // Known once it has loaded.
+        onnxruntime: None,
         sampling,
         baseline: chosen.baseline,
         candidate: chosen.candidate,
