@@ -127,6 +127,12 @@ impl Folder {
         Ok((writer, earlier))
     }
 
+    /// The file of records that is here, if one is.
+    pub fn records(&self) -> Option<PathBuf> {
+        let files = [PACKED, RECORDS].map(|name| self.dir.join(name));
+        files.into_iter().find(|file| file.exists())
+    }
+
     /// Makes the folder where it is not there.
     ///
     /// # Errors

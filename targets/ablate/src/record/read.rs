@@ -92,11 +92,10 @@ fn records_file(place: &Path) -> PathBuf {
     if !place.is_dir() {
         return place.into();
     }
-    let packed = place.join(super::folder::PACKED);
-    if packed.exists() {
-        return packed;
-    }
-    place.join(super::folder::RECORDS)
+    let folder = super::Folder::new(place);
+    folder
+        .records()
+        .unwrap_or_else(|| place.join(super::folder::RECORDS))
 }
 
 /// The records of whole lines; `None` for no line.

@@ -39,13 +39,11 @@ impl Records {
     /// [`Error::Io`] or [`Error::Full`]; [`Error::Occupied`] where `dir` holds records.
     pub fn write(&self, dir: &Path, packed: bool) -> Result<()> {
         let folder = Folder::new(dir);
-        for name in [super::folder::RECORDS, super::folder::PACKED] {
-            if dir.join(name).exists() {
-                return Err(Error::Occupied {
-                    dir: dir.into(),
-                    records: super::read_records(&dir.join(name))?.results.len(),
-                });
-            }
+        if let Some(file) = folder.records() {
+            return Err(Error::Occupied {
+                dir: dir.into(),
+                records: super::read_records(&file)?.results.len(),
+            });
         }
         std::fs::create_dir_all(dir).map_err(Error::io(dir, "the folder cannot be made"))?;
         let text = self

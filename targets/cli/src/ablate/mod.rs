@@ -3,17 +3,16 @@
 mod arms;
 mod plan;
 mod progress;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use curt::{AskOptions, SamplingDefaults};
-use curt_ablate::record::{Folder, Records, read_records};
-use curt_ablate::report::{Table, page};
+use curt_ablate::record::Folder;
 use curt_ablate::run::{EngineRespondent, Respondents, ServerRespondent};
-use curt_ablate::summary::Summary;
 use curt_workload::Workload;
 
 use crate::{locate, signal};
@@ -96,42 +95,8 @@ enum Command {
         #[arg(long)]
         without_paths: bool,
     },
-    /// Make summary and report anew from records.
-    Report {
-        /// Folder or file of records.
-        #[arg(value_name = "DIR")]
-        records: PathBuf,
-        /// What is made.
-        #[arg(long, value_enum, default_value_t = Format::Files)]
-        format: Format,
-        /// Held to another drop of accuracy, in points.
-        #[arg(long, value_name = "POINTS")]
-        max_accuracy_drop: Option<f64>,
-        /// Held to another p95 of the time to the answer.
-        #[arg(long, value_name = "MS")]
-        latency_budget_ms: Option<f64>,
-        /// Held against another arm than the run was.
-        #[arg(long, value_name = "ARM")]
-        baseline: Option<String>,
-        /// The verdict is about another arm.
-        #[arg(long, value_name = "ARM")]
-        candidate: Option<String>,
-    },
-}
-
-/// `--format`
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// summary.json and report.html, beside the records.
-    Files,
-    /// The table and the verdict.
-    Text,
-    /// The whole table in Markdown.
-    Markdown,
-    /// The columns that a README has room for.
-    Readme,
-    /// The summary, as JSON.
-    Json,
+    /// Show the table of records, or make their summary and report anew.
+    Report(report::Args),
 }
 
 /// `--measure`
@@ -160,35 +125,7 @@ pub fn run(args: Args) -> Result<()> {
             out,
             without_paths,
         }) => merge(&shards, &out, without_paths),
-        Some(Command::Report {
-            records,
-            format,
-            max_accuracy_drop,
-            latency_budget_ms,
-            baseline,
-            candidate,
-        }) => {
-            let mut read = read_records(&records)?;
-            if let Some(points) = max_accuracy_drop {
-                read.run.max_accuracy_drop = points;
-            }
-            read.run.latency_budget_ms = latency_budget_ms.or(read.run.latency_budget_ms);
-            for (option, given, arm) in [
-                ("--baseline", baseline, &mut read.run.baseline),
-                ("--candidate", candidate, &mut read.run.candidate),
-            ] {
-                let Some(given) = given else { continue };
-                let arms: Vec<&str> = read.run.arms.iter().map(|a| a.name.as_str()).collect();
-                if !arms.contains(&given.as_str()) {
-                    bail!(
-                        "{option}: expected an arm of the records ({}), got {given:?}",
-                        arms.join(", ")
-                    );
-                }
-                *arm = given;
-            }
-            report(&records, format, &read)
-        }
+        Some(Command::Report(args)) => report::run(&args),
         None => ablate(args),
     }
 }
@@ -240,9 +177,9 @@ fn ablate(args: Args) -> Result<()> {
     .map_err(runtimes_own)?;
     view.end();
     // As long as the writer is there, no other run can begin in this folder.
-    let summary = conclude(folder.dir(), &writer.records()?)?;
+    let summary = report::conclude(folder.dir(), &writer.records()?)?;
     drop(writer);
-    print(&summary);
+    report::print(&summary);
     Ok(())
 }
 
@@ -264,55 +201,13 @@ fn sampling(args: &Args) -> SamplingDefaults {
 
 fn merge(shards: &[PathBuf], out: &Path, without_paths: bool) -> Result<()> {
     let merged = curt_ablate::merge(shards)?;
+    // The records first: where the folder holds some already, nothing in it is touched.
     if without_paths {
-        let page = conclude(out, &merged)?;
-        merged.without_paths().write(out, true)?;
-        print(&page);
+        merged.clone().without_paths().write(out, true)?;
     } else {
         merged.write(out, false)?;
-        print(&conclude(out, &merged)?);
     }
+    report::say(&merged.notes);
+    report::print(&report::conclude(out, &merged)?);
     Ok(())
-}
-
-fn report(place: &Path, format: Format, records: &Records) -> Result<()> {
-    plan::check_limits(&records.run)?;
-    let dir = if place.is_dir() {
-        place
-    } else {
-        place.parent().unwrap_or(Path::new("."))
-    };
-    let summary = Summary::of(records);
-    match format {
-        Format::Files => {
-            conclude(dir, records)?;
-            print(&summary);
-        }
-        Format::Text => print(&summary),
-        Format::Markdown => println!("{}", Table::of(&summary).markdown()),
-        Format::Readme => println!("{}", Table::readme(&summary).markdown()),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&summary)?),
-    }
-    Ok(())
-}
-
-/// Writes what is made of `records` into `dir`.
-fn conclude(dir: &Path, records: &Records) -> Result<Summary> {
-    let summary = Summary::of(records);
-    let folder = Folder::new(dir);
-    folder.make()?;
-    folder.write(
-        "summary.json",
-        (serde_json::to_string_pretty(&summary)? + "\n").as_bytes(),
-    )?;
-    folder.write("report.html", page(&summary, records).as_bytes())?;
-    Ok(summary)
-}
-
-fn print(summary: &Summary) {
-    println!("{}", Table::of(summary).text());
-    for note in &summary.notes {
-        println!("note: {note}");
-    }
-    println!("\n{}", summary.verdict.sentence);
 }

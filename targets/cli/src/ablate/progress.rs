@@ -56,7 +56,7 @@ impl View {
     pub fn show(&mut self, progress: &Progress<'_>) {
         match progress {
             Progress::Begun { done, total, notes } => {
-                notes.iter().for_each(|note| eprintln!("note: {note}"));
+                super::report::say(notes);
                 self.bar.set_length(*total as u64);
                 self.bar.set_position(done.len() as u64);
                 self.bar.reset_eta();
