@@ -79,9 +79,23 @@ fn a_user_writes_arms_of_his_own() {
 }
 
 #[test]
+fn a_greedy_arm_may_be_a_servers() {
+    let arms = read(
+        "[[arm]]\nname = \"theirs\"\ngreedy = true\nserver = { url = \"http://127.0.0.1:1/v1\" }\n",
+    );
+    let arm = &arms.unwrap()[0];
+    assert!(arm.greedy && !arm.is_sampled() && arm.server.as_ref().unwrap().timeout_s > 0.0);
+}
+
+#[test]
 fn what_no_arm_can_be_is_refused_by_name() {
     let arm = |rest: &str| format!("[[arm]]\nname = \"mine\"\n{rest}\n");
     let check = |rest: &str| arm(&format!("paths = 4\nchecks = [{{ {rest} }}]"));
+    let server = |rest: &str, more: &str| {
+        arm(&format!(
+            "{rest}\nserver = {{ url = \"http://127.0.0.1:1/v1\"{more} }}"
+        ))
+    };
     for (text, said) in [
         (arm("pahts = 3"), "unknown field `pahts`"),
         (arm("paths = 0"), "at least 1, got 0"),
@@ -113,6 +127,39 @@ fn what_no_arm_can_be_is_refused_by_name() {
         (
             arm("fewer = \"of:stop\""),
             "an arm \"stop\" and one of all paths",
+        ),
+        (
+            server("", ", timeout_s = -1.0"),
+            "above 0, at most 86400, got -1",
+        ),
+        (
+            server("", ", timeout_s = nan"),
+            "above 0, at most 86400, got NaN",
+        ),
+        (server("", ", timeout_s = 1e300"), "above 0, at most 86400"),
+        (
+            server("early_vote = true", ""),
+            "early_vote: expected none in a server arm",
+        ),
+        (
+            server("paths = 2\nfirst_finished = 1", ""),
+            "first_finished: expected none in",
+        ),
+        (
+            server("fewer = \"of:full\"", ""),
+            "fewer: expected none in a server arm",
+        ),
+        (
+            server("vote = \"score_weighted\"", ""),
+            "vote: expected none in a server arm",
+        ),
+        (
+            server("checks = [{ at = 3, keep = 1, signal = \"random\" }]", ""),
+            "checks: expected none in a server arm",
+        ),
+        (
+            arm("server = { url = \"https://127.0.0.1/v1\" }"),
+            "begins with http://",
         ),
         (arm("") + &arm(""), "each arm once"),
         (String::new(), "at least one arm"),

@@ -7,8 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use curt::SamplingDefaults;
-use curt_ablate::arm::{Arm, ServerArm};
+use curt::{CancelToken, SamplingDefaults};
+use curt_ablate::Result;
+use curt_ablate::arm::Arm;
 use curt_ablate::record::{Measure, Run};
 use curt_ablate::run::{Asked, Given, ServerRespondent};
 use curt_workload::{Part, Workload};
@@ -87,24 +88,29 @@ fn workload() -> (tempfile::TempDir, Workload) {
     (dir, workload)
 }
 
-fn ask_times(url: &str, paths: usize, times: usize) -> Vec<Given> {
+fn arm(url: &str, more: &str) -> Arm {
+    let server = format!("server = {{ url = {url:?}, model = \"m\", timeout_s = 0.5 }}");
+    toml::from_str(&format!("name = \"server\"\n{more}\n{server}")).unwrap()
+}
+
+/// Asks each of `arms` the same item in turn.
+fn ask_arms(arms: &[Arm], sampling: SamplingDefaults, cancel: &CancelToken) -> Vec<Result<Given>> {
     let (_dir, workload) = workload();
-    let mut run: Run = support::run_of(1, Measure::Run);
-    run.arms.truncate(1);
-    let mut server = ServerRespondent::new(&run, &workload, SamplingDefaults::default()).unwrap();
-    let arm: Arm = toml::from_str(&format!("name = \"server\"\npaths = {paths}")).unwrap();
-    let address = ServerArm {
-        url: url.into(),
-        model: Some("m".into()),
-        timeout_s: 0.5,
-    };
+    let run: Run = support::run_of(1, Measure::Run);
+    let sampling = sampling.or(workload.prompt().sampling);
+    let mut server = ServerRespondent::new(&run, &workload, sampling, cancel.clone()).unwrap();
     let item = &workload.part(Part::HeldOut)[0];
-    (0..times)
-        .map(|_| {
-            server
-                .answer(&arm, &address, &Asked { index: 0, item }, 0)
-                .unwrap()
-        })
+    let asked = Asked { index: 0, item };
+    arms.iter()
+        .map(|arm| server.answer(arm, arm.server.as_ref().unwrap(), &asked, 0))
+        .collect()
+}
+
+fn ask_times(url: &str, paths: usize, times: usize) -> Vec<Given> {
+    let arms = vec![arm(url, &format!("paths = {paths}")); times];
+    ask_arms(&arms, SamplingDefaults::default(), &CancelToken::new())
+        .into_iter()
+        .map(Result::unwrap)
         .collect()
 }
 
@@ -142,13 +148,16 @@ fn a_server_that_ignores_or_refuses_n_is_asked_n_times() {
         Some(_) => Some((400, "n must be 1".into())),
         None => Some((200, completion(&["it is 7"]))),
     };
+    // One question more than is recorded: the first finds out what the server takes.
     for (answer, requests) in [(ignores, 3), (refuses, 4)] {
         let (url, sent) = serve(answer);
         let given = ask(&url, 3);
         assert_eq!(given.record.paths.len(), 3);
         assert_eq!(given.record.generated(), Some(15));
         let bodies: Vec<Value> = sent.try_iter().collect();
-        assert_eq!(bodies.len(), requests);
+        assert_eq!(bodies.len(), requests + 3);
+        let bodies = &bodies[requests..];
+        assert!(bodies.iter().all(|body| body.get("n").is_none()));
         let mut seeds: Vec<String> = bodies.iter().map(|body| body["seed"].to_string()).collect();
         seeds.dedup();
         assert!(seeds.len() >= 3, "each request draws for itself: {seeds:?}");
@@ -210,9 +219,9 @@ fn a_server_that_hangs_dies_or_is_not_there_is_unreachable() {
     assert!(error.unreachable && error.record.error.unwrap().contains("cannot be reached"));
     let (busy, _sent) = serve(|_, _| Some((503, "loading".into())));
     assert!(ask(&busy, 1).unreachable);
-    // It answers once, and then no more.
+    // It answers one question, before which it was warmed up, and then no more.
     let (dies, _sent) = serve(|_, count| {
-        if count == 0 {
+        if count < 2 {
             Some((200, completion(&["is 7"])))
         } else {
             None
@@ -220,4 +229,105 @@ fn a_server_that_hangs_dies_or_is_not_there_is_unreachable() {
     });
     let given = ask_times(&dies, 1, 2);
     assert!(given[0].record.error.is_none() && given[1].unreachable);
+}
+
+#[test]
+fn n_is_given_up_only_where_the_same_question_is_answered_without_it() {
+    // The first question fails whichever way it is asked; every later one is answered at once.
+    let (url, sent) = serve(|body, count| match (count, body.get("n")) {
+        (0 | 1, _) => Some((500, "out of memory".into())),
+        (_, Some(n)) => {
+            let texts = vec!["it is 7"; n.as_u64().unwrap() as usize];
+            Some((200, completion(&texts)))
+        }
+        _ => Some((200, completion(&["it is 7"]))),
+    });
+    let given = ask_times(&url, 3, 2);
+    assert!(given.iter().all(|given| given.record.paths.len() == 3));
+    let asked: Vec<Value> = sent.try_iter().map(|body| body["n"].clone()).collect();
+    assert_eq!(asked, [json!(3), Value::Null, json!(3), json!(3)]);
+}
+
+#[test]
+fn arms_on_one_server_keep_their_model_and_their_patience() {
+    let (url, sent) = serve(|body, _| {
+        if body["model"] == "slow" {
+            std::thread::sleep(Duration::from_millis(700));
+        }
+        Some((200, completion(&["it is 7"])))
+    });
+    let mut slow = arm(&url, "");
+    slow.name = "slow".into();
+    let server = slow.server.as_mut().unwrap();
+    (server.model, server.timeout_s) = (Some("slow".into()), 5.0);
+    let none = SamplingDefaults::default();
+    let given = ask_arms(&[arm(&url, ""), slow], none, &CancelToken::new());
+    for given in given {
+        let record = given.unwrap().record;
+        assert!(record.correct, "{:?}", record.error);
+    }
+    let models: Vec<Value> = sent.try_iter().map(|body| body["model"].clone()).collect();
+    assert_eq!(models, ["m", "m", "slow", "slow"]);
+}
+
+#[test]
+fn what_an_arm_is_sampled_with_is_what_the_server_is_asked_for() {
+    let (url, sent) = serve(|_, _| Some((200, completion(&["it is 7"]))));
+    let said = SamplingDefaults {
+        top_k: Some(0),
+        min_p: Some(0.0),
+        repetition_penalty: Some(1.0),
+        ..SamplingDefaults::default()
+    };
+    let penalised = SamplingDefaults {
+        repetition_penalty: Some(1.5),
+        ..SamplingDefaults::default()
+    };
+    let cancel = CancelToken::new();
+    for (more, sampling) in [("", said), ("greedy = true", penalised)] {
+        ask_arms(&[arm(&url, more)], sampling, &cancel)
+            .remove(0)
+            .unwrap();
+    }
+    let bodies: Vec<Value> = sent.try_iter().collect();
+    let (drawn, greedy) = (&bodies[1], &bodies[3]);
+    assert!((drawn["temperature"].as_f64().unwrap() - 0.7).abs() < 1e-6);
+    // llama-cpp-python's own are 40 and 0.05.
+    assert_eq!(
+        (&drawn["top_k"], drawn["min_p"].as_f64()),
+        (&json!(0), Some(0.0))
+    );
+    assert!(drawn.get("repeat_penalty").is_none() && drawn.get("repetition_penalty").is_none());
+    assert_eq!(greedy["temperature"].as_f64(), Some(0.0));
+    assert_eq!(
+        (&greedy["repeat_penalty"], &greedy["repetition_penalty"]),
+        (&json!(1.5), &json!(1.5))
+    );
+    assert!(greedy.get("top_k").is_none());
+}
+
+#[test]
+fn the_first_question_is_not_charged_for_what_the_server_loads() {
+    let (url, _sent) = serve(|_, count| {
+        if count == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Some((200, completion(&["it is 7"])))
+    });
+    let total_ms = ask(&url, 1).record.times.unwrap().total_ms;
+    assert!(total_ms < 250.0, "{total_ms} ms");
+}
+
+#[test]
+fn who_cancels_is_not_made_to_wait_for_the_rest() {
+    let (url, sent) = serve(|_, _| Some((200, completion(&["it is 7"]))));
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let arms = vec![arm(&url, "paths = 4"); 3];
+    let given = ask_arms(&arms, SamplingDefaults::default(), &cancel);
+    for given in given {
+        let error = given.unwrap_err();
+        assert!(error.to_string().contains("cancelled"), "{error}");
+    }
+    assert_eq!(sent.try_iter().count(), 0);
 }

@@ -2,7 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -49,18 +53,14 @@ fn refused(output: &Output, wanted: &str) {
     );
 }
 
-/// The summary in `dir` without what a clock, a memory or the way of measuring says.
-fn figures(dir: &Path) -> Value {
+/// The summary in `dir` without what a clock or a memory says.
+fn timeless(dir: &Path) -> Value {
     let mut summary: Value =
         serde_json::from_slice(&fs::read(dir.join("summary.json")).unwrap()).unwrap();
     let top = summary.as_object_mut().unwrap();
-    for timed in ["cold_start", "latency_model", "dates", "signals"] {
+    for timed in ["cold_start", "latency_model", "dates", "times_void"] {
         top.remove(timed);
     }
-    top["run"].as_object_mut().unwrap().remove("measure");
-    // A run that samples nothing has no signals to be judged, and no note that they cannot be.
-    top.remove("notes");
-    top.remove("tokens_exact");
     for arm in top["arms"].as_array_mut().unwrap() {
         for timed in ["latency", "peak_resident_bytes", "energy"] {
             arm.as_object_mut().unwrap().remove(timed);
@@ -69,6 +69,29 @@ fn figures(dir: &Path) -> Value {
     summary
 }
 
+/// The same without what only one way of measuring knows.
+fn figures(dir: &Path) -> Value {
+    let mut summary = timeless(dir);
+    let top = summary.as_object_mut().unwrap();
+    top["run"].as_object_mut().unwrap().remove("measure");
+    // A run that samples nothing has no signals to be judged, and no note that they cannot be.
+    for known in ["signals", "notes", "tokens_exact"] {
+        top.remove(known);
+    }
+    summary
+}
+
+/// Lines of a kind in the records of `dir`.
+fn lines(dir: &Path, kind: &str) -> usize {
+    let records = fs::read_to_string(dir.join("records.jsonl")).unwrap_or_default();
+    let mark = format!("{{\"kind\":\"{kind}\"");
+    let whole = records.rfind('\n').map_or("", |end| &records[..end]);
+    whole.lines().filter(|line| line.starts_with(&mark)).count()
+}
+
+/// Kills of the test below. Each falls after a few more results than the one before.
+const KILLS: usize = 8;
+
 #[test]
 fn killed_at_many_points_and_resumed_it_says_what_the_uninterrupted_run_says() {
     if !library_or_skip("killed_at_many_points_and_resumed_it_says_what_the_uninterrupted_run_says")
@@ -76,48 +99,57 @@ fn killed_at_many_points_and_resumed_it_says_what_the_uninterrupted_run_says() {
         return;
     }
     let whole = tempfile::tempdir().unwrap();
-    let limit = ["--limit", "12"];
+    let limit = ["--limit", "18"];
     succeeds(&mut ablate(whole.path(), &limit));
+    let all = lines(whole.path(), "result");
     let killed = tempfile::tempdir().unwrap();
-    let mut kills = 0;
-    // Each life is a little longer than the last, so that the run ends on any machine.
-    for life in 1.. {
+    let mut at_kills = Vec::new();
+    for kill in 0..KILLS {
         let mut child = ablate(killed.path(), &limit)
             .arg("--resume")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(60 * life));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success());
-            break;
+        // As soon as something is there that was not, or some moments later: within an item and between two.
+        let before = lines(killed.path(), "result");
+        while lines(killed.path(), "result") == before && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        std::thread::sleep(Duration::from_millis(7 * (kill as u64 % 4)));
         // SIGKILL.
         child.kill().unwrap();
         child.wait().unwrap();
-        kills += 1;
+        at_kills.push(lines(killed.path(), "result"));
     }
+    let mid_run = at_kills
+        .iter()
+        .filter(|&&left| left > 0 && left < all)
+        .count();
     assert!(
-        kills >= 3,
-        "killed {kills} times only: the run is over too soon to test anything"
+        mid_run >= KILLS / 2 && at_kills.is_sorted(),
+        "of {all} results there were at each kill {at_kills:?}: too few fell within the run"
     );
-    assert_eq!(figures(killed.path()), figures(whole.path()));
-    let lines = fs::read_to_string(killed.path().join("records.jsonl")).unwrap();
-    let results = |dir: &str| {
-        dir.lines()
-            .filter(|line| line.contains("\"kind\":\"result\""))
-            .count()
-    };
-    assert_eq!(
-        results(&lines),
-        results(&fs::read_to_string(whole.path().join("records.jsonl")).unwrap())
-    );
+    assert!(at_kills[0] < at_kills[KILLS - 1]);
+    succeeds(ablate(killed.path(), &limit).arg("--resume"));
+    assert_eq!(timeless(killed.path()), timeless(whole.path()));
+    for kind in ["run", "item", "sample", "result"] {
+        assert_eq!(
+            lines(killed.path(), kind),
+            lines(whole.path(), kind),
+            "{kind}"
+        );
+    }
 
-    let other = ablate(killed.path(), &["--limit", "12", "--resume", "--seed", "1"])
+    let other = ablate(killed.path(), &["--limit", "18", "--resume", "--seed", "1"])
         .output()
         .unwrap();
     refused(&other, "seed: was 0, is 1");
+    let other = ablate(killed.path(), &limit)
+        .args(["--resume", "--max-kv-bytes", "100000000"])
+        .output()
+        .unwrap();
+    refused(&other, "max kv bytes: was null, is 100000000");
     refused(
         &ablate(killed.path(), &limit).output().unwrap(),
         "--resume goes on with it",
@@ -125,7 +157,7 @@ fn killed_at_many_points_and_resumed_it_says_what_the_uninterrupted_run_says() {
     // The report is made of the records alone.
     let before = fs::read(killed.path().join("summary.json")).unwrap();
     fs::remove_file(killed.path().join("summary.json")).unwrap();
-    succeeds(curt(&["ablate", "report"]).arg(killed.path()));
+    succeeds(curt(&["ablate", "report", "--format", "files"]).arg(killed.path()));
     assert_eq!(
         fs::read(killed.path().join("summary.json")).unwrap(),
         before
@@ -142,7 +174,7 @@ fn what_is_derived_is_what_runs() {
         "--limit",
         "6",
         "--arms",
-        "greedy,full,random,confidence,early-vote,short-m",
+        "greedy,full,fewer,random,confidence,stop,stop-twice,stop+early-vote,early-vote,short-m",
     ];
     let (derived, ran) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     succeeds(&mut ablate(derived.path(), &arms));
@@ -156,11 +188,168 @@ fn what_is_derived_is_what_runs() {
         return;
     }
     assert_eq!(figures(derived.path()), figures(ran.path()));
+    let arms = exact["arms"].as_array().unwrap();
     let right = |arm: &Value| arm["accuracy"]["mean"].as_f64().unwrap() > 0.0;
     assert!(
-        exact["arms"].as_array().unwrap().iter().any(right),
+        arms.iter().any(right),
         "nobody is right: nothing was compared"
     );
+    let unused = |name: &str| {
+        let arm = arms.iter().find(|arm| arm["name"] == name).unwrap();
+        arm["tokens"]["unused"].as_f64().unwrap()
+    };
+    for arm in ["stop", "stop-twice", "stop+early-vote"] {
+        assert!(
+            unused(arm) > 0.0,
+            "{arm} drops nothing: it compares nothing"
+        );
+    }
+}
+
+/// Every file in `dir`, with its bytes.
+fn files(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_report_replaces_nothing_that_it_was_not_told_to() {
+    if !library_or_skip("a_report_replaces_nothing_that_it_was_not_told_to") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let arms = ["--limit", "3", "--arms", "full,confidence,early-vote"];
+    succeeds(&mut ablate(&at("a"), &arms));
+    succeeds(ablate(&at("b"), &arms).args(["--seed", "1"]));
+    let before = files(&at("a"));
+    let report = |options: &[&str], place: &str| {
+        let mut command = curt(&["ablate", "report"]);
+        command.args(options).arg(at(place));
+        command
+    };
+
+    let shown = succeeds(&mut report(&[], "a"));
+    assert!(shown.contains("confidence"), "{shown}");
+    succeeds(&mut report(&["--candidate", "early-vote"], "a"));
+    let beside = ["--format", "files", "--candidate", "early-vote"];
+    refused(&report(&beside, "a").output().unwrap(), "give --out DIR");
+    refused(
+        &report(&["--candidate", "early-vote"], "a")
+            .arg("--out")
+            .arg(at("a"))
+            .output()
+            .unwrap(),
+        "give --out DIR",
+    );
+    refused(
+        &report(&[], "b").arg("--out").arg(at("a")).output().unwrap(),
+        "without records of its own",
+    );
+    refused(
+        &report(&["--format", "json"], "b")
+            .arg("--out")
+            .arg(at("c"))
+            .output()
+            .unwrap(),
+        "only --format files writes files",
+    );
+    for more in [&[][..], &["--without-paths"]] {
+        refused(
+            &curt(&["ablate", "merge", "--out"])
+                .arg(at("a"))
+                .arg(at("b"))
+                .args(more)
+                .output()
+                .unwrap(),
+            "holds 9 records of an earlier run",
+        );
+    }
+    assert!(files(&at("a")) == before, "a file in a was touched");
+
+    succeeds(
+        report(&["--candidate", "early-vote"], "a")
+            .arg("--out")
+            .arg(at("d")),
+    );
+    let other: Value =
+        serde_json::from_slice(&fs::read(at("d").join("summary.json")).unwrap()).unwrap();
+    assert_eq!(other["run"]["candidate"], "early-vote");
+
+    // Records without texts, beside a page that has them.
+    succeeds(
+        curt(&["ablate", "merge", "--without-paths", "--out"])
+            .arg(at("small"))
+            .arg(at("a")),
+    );
+    let before = files(&at("small"));
+    refused(
+        &report(&["--format", "files"], "small").output().unwrap(),
+        "shows paths and their texts",
+    );
+    assert!(files(&at("small")) == before);
+    succeeds(report(&[], "small").arg("--out").arg(at("e")));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_that_only_a_server_answers() {
+    if !library_or_skip("ctrl_c_ends_a_run_that_only_a_server_answers") {
+        return;
+    }
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", server.local_addr().unwrap());
+    // One connection at a time, a tenth of a second for each answer, for as long as it is asked.
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .map(|rest| rest.lines().next());
+            let length: usize = length.flatten().map_or(0, |text| text.parse().unwrap());
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            let choice = r#"{"message":{"content":"the answer is 7"}}"#;
+            let body = format!(r#"{{"choices":[{choice}]}}"#);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let server = ["--arms", "server", "--server", &url, "--server-model", "m"];
+    let child = ablate(dir.path(), &server)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while lines(dir.path(), "result") < 2 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", text(&ended.stderr));
+    assert!(lines(dir.path(), "result") < 20);
+    assert!(text(&ended.stderr).contains("cancelled"));
 }
 
 #[test]

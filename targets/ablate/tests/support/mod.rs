@@ -4,13 +4,15 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use curt_ablate::arm::{Arm, ArmFile};
 use curt_ablate::record::{
-    Machine, Measure, PathRecord, Readings, Record, Records, Run, Sample, SampleCheck, SampledPath,
-    Start, Times, VERSION,
+    Folder, Machine, Measure, PathRecord, Readings, Record, Records, Run, Sample, SampleCheck,
+    SampledPath, Start, Times, VERSION, read_records,
 };
 use curt_ablate::run::{Asked, Given, Respond, check_points};
+use curt_ablate::summary::Summary;
 use curt_ablate::{Error, Result};
 use curt_workload::Item;
 use toml::Value;
@@ -114,6 +116,8 @@ pub struct MadeUp<'a> {
     pub dies_at: Option<usize>,
     /// The questions, by count, that nobody answers.
     pub unreachable: std::ops::Range<usize>,
+    /// An arm that nobody answers.
+    pub dead_arm: Option<&'static str>,
 }
 
 impl<'a> MadeUp<'a> {
@@ -124,6 +128,7 @@ impl<'a> MadeUp<'a> {
             asked: Vec::new(),
             dies_at: None,
             unreachable: 0..0,
+            dead_arm: None,
         }
     }
 
@@ -258,7 +263,8 @@ impl Respond for MadeUp<'_> {
         self.note(&arm.name, asked.index, repeat)?;
         let draw = mix(&[asked.index as u64, u64::from(repeat), arm.name.len() as u64]);
         let error = self.fails(asked.index);
-        let unreachable = self.unreachable.contains(&(self.asked.len() - 1));
+        let unreachable = self.unreachable.contains(&(self.asked.len() - 1))
+            || self.dead_arm == Some(arm.name.as_str());
         let right = error.is_none() && self.right(draw);
         let answered = error.is_none() && self.nature != Nature::Silent;
         Ok(Given {
@@ -315,4 +321,26 @@ pub fn timeless(mut records: Records) -> Records {
         .results
         .sort_by(|a, b| (a.repeat, a.index, &a.arm).cmp(&(b.repeat, b.index, &b.arm)));
     records
+}
+
+/// Runs all of `run` into `dir`.
+pub fn execute(run: &Run, dir: &Path, resume: bool, made_up: &mut MadeUp<'_>) -> Result<()> {
+    let items = items(run.items);
+    let (shard, shards) = run.shard.unwrap_or((1, 1));
+    let asked: Vec<_> = asked(&items)
+        .into_iter()
+        .filter(|a| a.index % shards == shard - 1)
+        .collect();
+    curt_ablate::run::run(run, &asked, &Folder::new(dir), resume, made_up, &mut |_| {}).map(drop)
+}
+
+/// The figures of `run`, executed into `dir`.
+pub fn whole(run: &Run, dir: &Path, nature: Nature) -> Summary {
+    execute(run, dir, false, &mut MadeUp::new(run, nature)).unwrap();
+    Summary::of(&read_records(dir).unwrap())
+}
+
+#[track_caller]
+pub fn error_of<T: std::fmt::Debug>(result: Result<T>) -> String {
+    result.unwrap_err().to_string()
 }
