@@ -10,14 +10,16 @@ mod paired;
 mod power;
 mod proportion;
 mod quantile;
+mod sign_flip;
 
 pub use bootstrap::{Resampling, UnitTotal};
 pub use holm::holm;
 pub use mcnemar::mcnemar_exact;
 pub use paired::{PairedCounts, score_interval};
 pub use power::{Design, smallest_drop, units_needed};
-pub use proportion::wilson;
+pub use proportion::{wilson, wilson_of_share};
 pub use quantile::quantile;
+pub use sign_flip::sign_flip_exact;
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
