@@ -15,7 +15,7 @@ fn put(root: &Path, file: &str, text: &str) {
 #[test]
 fn an_empty_machine_says_nothing_and_never_zero() {
     let root = tempfile::tempdir().unwrap();
-    let meter = Meter::new(root.path());
+    let mut meter = Meter::new(root.path());
     let readings = meter.end(meter.begin());
     assert_eq!(readings, curt_ablate::record::Readings::default());
     assert!(meter.idle_watts(Duration::from_secs(100)).is_empty());
@@ -23,28 +23,72 @@ fn an_empty_machine_says_nothing_and_never_zero() {
     assert_eq!(machine(root.path()).memory_mib, None);
 }
 
+/// A powercap zone.
+fn zone(root: &Path, folder: &str, name: &str, microjoules: u64) {
+    let folder = format!("sys/class/powercap/{folder}");
+    put(root, &format!("{folder}/name"), &format!("{name}\n"));
+    put(root, &format!("{folder}/max_energy_range_uj"), "10000000\n");
+    put(
+        root,
+        &format!("{folder}/energy_uj"),
+        &format!("{microjoules}\n"),
+    );
+}
+
 #[test]
-fn rapl_counts_whole_packages_and_wraps() {
+fn rapl_counts_each_package_once_and_wraps() {
     let root = tempfile::tempdir().unwrap();
-    let zone = "sys/class/powercap/intel-rapl:0";
-    for (file, text) in [
-        ("name", "package-0\n"),
-        ("max_energy_range_uj", "10000000\n"),
-        ("energy_uj", "9000000\n"),
-    ] {
-        put(root.path(), &format!("{zone}/{file}"), text);
-        put(
-            root.path(),
-            &format!("sys/class/powercap/intel-rapl:0:0/{file}"),
-            text,
-        );
+    let zones = [
+        ("intel-rapl:0", "package-0"),
+        ("intel-rapl:0:0", "core"),
+        ("intel-rapl:1", "package-1"),
+        ("intel-rapl:2", "psys"),
+        ("intel-rapl-mmio:0", "package-0"),
+        ("dtpm:0", "package-0"),
+    ];
+    for (folder, name) in zones {
+        zone(root.path(), folder, name, 9_000_000);
     }
     let meter = Meter::new(root.path());
     let begun = meter.begin();
-    put(root.path(), &format!("{zone}/energy_uj"), "1500000\n");
+    for (folder, name) in zones {
+        zone(root.path(), folder, name, 1_500_000);
+    }
+    zone(root.path(), "intel-rapl:1", "package-1", 9_250_000);
     let joules = meter.end(begun).joules;
-    assert_eq!(joules.len(), 1, "{joules:?}");
+    assert_eq!(
+        joules.keys().collect::<Vec<_>>(),
+        ["package-0", "package-1"]
+    );
     assert!((joules["package-0"] - 2.5).abs() < 1e-9, "{joules:?}");
+    assert!((joules["package-1"] - 0.25).abs() < 1e-9, "{joules:?}");
+}
+
+#[test]
+fn a_reading_carries_what_its_own_process_would_have_drawn_idle() {
+    let root = tempfile::tempdir().unwrap();
+    zone(root.path(), "intel-rapl:0", "package-0", 0);
+    let mut meter = Meter::new(root.path());
+    assert!(meter.end(meter.begin()).idle_joules.is_empty());
+    let counted = root
+        .path()
+        .join("sys/class/powercap/intel-rapl:0/energy_uj");
+    let counts = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        fs::write(counted, "2000000\n").unwrap();
+    });
+    let idle = meter.idle_watts(Duration::from_millis(500));
+    counts.join().unwrap();
+    assert_eq!(idle["package-0"], 4.0);
+    let clock = std::time::Instant::now();
+    let begun = meter.begin();
+    std::thread::sleep(Duration::from_millis(100));
+    let readings = meter.end(begun);
+    let most = 4.0 * clock.elapsed().as_secs_f64();
+    assert!(
+        (0.4..=most).contains(&readings.idle_joules["package-0"]),
+        "{readings:?} of {most}"
+    );
 }
 
 #[test]
@@ -72,17 +116,36 @@ fn sensors_are_integrated_and_the_boards_input_counts_alone() {
 }
 
 #[test]
-fn the_clock_is_the_mean_of_the_cores() {
+fn the_clock_is_the_highest_of_the_cores_that_may_be_used() {
     let root = tempfile::tempdir().unwrap();
-    for (core, khz) in [(0, "1800000\n"), (1, "1000000\n")] {
+    let clock = |core: usize, khz: &str| {
         put(
             root.path(),
             &format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq"),
             khz,
         );
+    };
+    for (core, khz) in [
+        (0, "800000\n"),
+        (1, "1800000\n"),
+        (2, "1000000\n"),
+        (11, "3000000\n"),
+    ] {
+        clock(core, khz);
     }
-    let meter = Meter::new(root.path());
-    assert_eq!(meter.end(meter.begin()).mhz, Some(1400.0));
+    let mut meter = Meter::new(root.path());
+    assert_eq!(meter.end(meter.begin()).mhz, Some(3000.0));
+    for (list, expected) in [("0-2", 1800.0), ("0,2", 1000.0), ("2,10-12", 3000.0)] {
+        let status = format!("Name:\tcurt\nCpus_allowed_list:\t{list}\n");
+        put(root.path(), "proc/self/status", &status);
+        assert_eq!(meter.mhz(), Some(expected), "{list}");
+    }
+    clock(11, "1500000\n");
+    let readings = meter.end(meter.begin());
+    assert_eq!(
+        (readings.mhz, readings.warm_mhz),
+        (Some(1500.0), Some(3000.0))
+    );
 }
 
 #[test]

@@ -50,14 +50,18 @@ struct Watch {
 impl Rails {
     pub(super) fn find(root: &Path) -> Self {
         let mut rails = Self::default();
-        // Zones without a further number are whole packages; those inside would count twice.
+        // One zone a package of the processor: zones inside it, the platform (psys) that it is a part of, and the same
+        // counter over another interface (intel-rapl-mmio) would count twice.
         for zone in children(&root.join("sys/class/powercap")) {
-            let whole = zone
+            let number_of_zone = zone
                 .file_name()
-                .is_some_and(|name| name.to_string_lossy().matches(':').count() == 1);
-            if let (true, Some(range)) = (whole, number(&zone.join("max_energy_range_uj"))) {
+                .and_then(|name| name.to_str()?.strip_prefix("intel-rapl:"));
+            let name = text(&zone.join("name")).filter(|name| name.starts_with("package"));
+            let whole = number_of_zone.is_some_and(|n| n.parse::<u32>().is_ok());
+            let range = number(&zone.join("max_energy_range_uj"));
+            if let (true, Some(name), Some(range)) = (whole, name, range) {
                 rails.counters.push(Counter {
-                    name: text(&zone.join("name")).unwrap_or_else(|| "package".into()),
+                    name,
                     file: zone.join("energy_uj"),
                     range,
                 });

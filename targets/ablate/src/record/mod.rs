@@ -122,7 +122,7 @@ pub struct Start {
     pub load_ms: f64,
     /// The first question of the process, from question to answer, before any warm-up.
     pub cold_answer_ms: Option<f64>,
-    /// Mean frequency of the cores after warming up, in MHz.
+    /// Highest frequency of the cores that the process may use after warming up, in MHz.
     pub mhz: Option<f64>,
     /// Power while nothing runs, in watts, by rail.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -187,15 +187,22 @@ pub struct Sample {
 /// What the machine says of the time in which a question was answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Readings {
-    /// Most bytes resident.
+    /// Most bytes resident, over the whole process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_resident_bytes: Option<u64>,
     /// Energy in joules, by rail, idle not subtracted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub joules: BTreeMap<String, f64>,
-    /// Mean frequency of the cores at the end, in MHz.
+    /// Energy in joules, by rail, that the machine would have drawn in that time had it been idle: by the idle power at
+    /// the start of the process that read it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub idle_joules: BTreeMap<String, f64>,
+    /// Highest frequency at the end of the cores that the process may use, in MHz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mhz: Option<f64>,
+    /// The same after the process that read it had warmed up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_mhz: Option<f64>,
 }
 
 /// What scored a sample, and how well it told right paths from wrong.
