@@ -14,6 +14,8 @@ pub enum Decision {
     NotReady,
     /// Neither is shown.
     NotEnoughItems,
+    /// The arm is its own baseline.
+    NothingToCompare,
 }
 
 /// The verdict on one arm against the baseline.
@@ -23,7 +25,7 @@ pub struct Verdict {
     pub decision: Decision,
     /// The sentence.
     pub sentence: String,
-    /// Items to add for a decision at 80 % power, from the discordance seen.
+    /// Items to add for a decision at 80 % power, from the discordance seen; absent where they are there already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more_items: Option<u64>,
 }
@@ -43,8 +45,10 @@ pub struct Evidence<'a> {
     pub largest_drop: f64,
     /// p95 of the time to the answer, in milliseconds, where it was measured or modelled and counts.
     pub p95_ms: Option<f64>,
-    /// Whether times are modelled.
-    pub modelled: bool,
+    /// Median error of the model relative to the time, where times are modelled.
+    pub model_error: Option<f64>,
+    /// Results of which no time is known, failed ones among them: they are not in `p95_ms`.
+    pub untimed: usize,
     /// Why times do not count, where they do not.
     pub void: Option<&'a str>,
     /// Largest p95 allowed.
@@ -55,22 +59,54 @@ pub struct Evidence<'a> {
     pub items_needed: Option<u64>,
 }
 
+/// What the times say of the budget.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Budget {
+    /// There is none, or p95 is within it.
+    Met,
+    Missed,
+    /// No time counts, or none was measured.
+    Unmeasured,
+    /// Modelled, and nearer to the budget than the model is good for.
+    TooNear,
+    /// Within it, but for results of which no time is known.
+    Untimed,
+}
+
+impl Budget {
+    fn of(evidence: &Evidence<'_>) -> Self {
+        let (budget, p95) = match (evidence.budget_ms, evidence.p95_ms) {
+            (None, _) => return Self::Met,
+            (Some(_), None) => return Self::Unmeasured,
+            (Some(budget), Some(p95)) => (budget, p95),
+        };
+        if (p95 - budget).abs() < evidence.model_error.unwrap_or(0.0) * p95 {
+            Self::TooNear
+        } else if p95 > budget {
+            Self::Missed
+        } else if evidence.untimed > 0 {
+            Self::Untimed
+        } else {
+            Self::Met
+        }
+    }
+}
+
 impl Verdict {
     /// Decides. *Ready*: p95 within the budget, and the lower end of the one-sided 95 % interval of the paired difference
-    /// above −drop. *Not ready*: the budget is missed, or the upper end is below −drop. Else *not enough items*.
+    /// above −drop. *Not ready*: the budget is missed, or the upper end is below −drop. Else *not enough items*; and
+    /// *nothing to compare* for an arm that is its own baseline.
     pub fn of(evidence: &Evidence<'_>) -> Self {
-        let missed = match (evidence.budget_ms, evidence.p95_ms) {
-            (Some(budget), Some(p95)) => Some(p95 > budget),
-            (Some(_), None) => None,
-            (None, _) => Some(false),
-        };
+        let budget = Budget::of(evidence);
         let low = evidence.one_sided.map(|interval| interval.low);
         let high = evidence.one_sided.map(|interval| interval.high);
         let worse = high.is_some_and(|high| high < -evidence.largest_drop);
         let no_worse = low.is_some_and(|low| low > -evidence.largest_drop);
-        let decision = if missed == Some(true) || worse {
+        let decision = if budget == Budget::Missed || worse {
             Decision::NotReady
-        } else if missed == Some(false) && no_worse {
+        } else if evidence.is_alone() {
+            Decision::NothingToCompare
+        } else if budget == Budget::Met && no_worse {
             Decision::Ready
         } else {
             Decision::NotEnoughItems
@@ -78,49 +114,86 @@ impl Verdict {
         let more_items = evidence
             .items_needed
             .filter(|_| decision == Decision::NotEnoughItems && !no_worse)
-            .map(|needed| needed.saturating_sub(evidence.items).max(1));
+            .and_then(|needed| needed.checked_sub(evidence.items))
+            .filter(|&more| more > 0);
+        let accuracy = accuracy(evidence);
+        let latency = latency(evidence);
+        let beside = latency
+            .as_ref()
+            .map_or(String::new(), |text| format!(", and {text}"));
+        let sentence = match decision {
+            Decision::NotReady if !worse => {
+                format!("Not ready: {}; {accuracy}.", latency.unwrap_or_default())
+            }
+            Decision::NotEnoughItems => {
+                let mut remedies = String::new();
+                if !no_worse {
+                    remedies.push_str(&of_accuracy(evidence, more_items));
+                }
+                remedies.push_str(&of_budget(evidence, budget));
+                format!("{}: {accuracy}{beside}{remedies}.", decision.head())
+            }
+            _ => format!("{}: {accuracy}{beside}.", decision.head()),
+        };
         Self {
             decision,
-            sentence: sentence(decision, evidence, worse, no_worse, more_items),
+            sentence,
             more_items,
         }
     }
 }
 
-fn sentence(
-    decision: Decision,
-    evidence: &Evidence<'_>,
-    worse: bool,
-    no_worse: bool,
-    more_items: Option<u64>,
-) -> String {
-    let accuracy = accuracy(evidence);
-    let latency = latency(evidence);
-    match decision {
-        Decision::Ready => format!("Ready: {accuracy}{}.", and(&latency)),
-        Decision::NotReady if worse => format!("Not ready: {accuracy}{}.", and(&latency)),
-        Decision::NotReady => format!(
-            "Not ready: {}; {accuracy}.",
-            latency.unwrap_or_else(|| "the latency budget is missed".into())
-        ),
-        Decision::NotEnoughItems => {
-            let remedy = match more_items {
-                Some(more) => format!(
-                    "; about {more} more items would decide it (80 % power, if what was seen goes on)"
-                ),
-                None if no_worse => "; no time was measured that a budget could be held to".into(),
-                None if evidence.one_sided.is_none() => "; it takes at least two items".into(),
-                None => "; the difference seen is the limit itself, which no number of items tells apart".into(),
-            };
-            format!("Not enough items: {accuracy}{}{remedy}.", and(&latency))
+impl Decision {
+    /// The words that its sentence begins with.
+    pub fn head(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::NotReady => "Not ready",
+            Self::NotEnoughItems => "Not enough items",
+            Self::NothingToCompare => "Nothing to compare",
         }
     }
 }
 
-fn and(latency: &Option<String>) -> String {
-    latency
-        .as_ref()
-        .map_or(String::new(), |text| format!(", and {text}"))
+impl Evidence<'_> {
+    fn is_alone(&self) -> bool {
+        self.candidate == self.baseline
+    }
+}
+
+/// What would decide about accuracy.
+fn of_accuracy(evidence: &Evidence<'_>, more_items: Option<u64>) -> String {
+    if evidence.one_sided.is_none() {
+        return "; it takes at least two items".into();
+    }
+    match (more_items, evidence.items_needed) {
+        (Some(more), _) => format!(
+            "; about {more} more items would decide it (80 % power, if what was seen goes on)"
+        ),
+        (None, Some(needed)) => format!(
+            "; the {needed} items that 80 % power asks for are there, and the interval is still too wide for the drop allowed"
+        ),
+        (None, None) => {
+            "; the difference seen is the limit itself, which no number of items tells apart".into()
+        }
+    }
+}
+
+/// What would decide about the budget.
+fn of_budget(evidence: &Evidence<'_>, budget: Budget) -> String {
+    match budget {
+        Budget::Met | Budget::Missed => String::new(),
+        Budget::Unmeasured => "; no time was measured that a budget could be held to".into(),
+        Budget::TooNear => format!(
+            "; half of the modelled times are off by {:.0} % or more, so that these do not decide about the budget: measure \
+             with --measure run",
+            100.0 * evidence.model_error.unwrap_or(0.0)
+        ),
+        Budget::Untimed => format!(
+            "; of {} results no time is known, so that p95 is not known either",
+            evidence.untimed
+        ),
+    }
 }
 
 fn accuracy(evidence: &Evidence<'_>) -> String {
@@ -129,6 +202,11 @@ fn accuracy(evidence: &Evidence<'_>) -> String {
         baseline,
         ..
     } = evidence;
+    if evidence.is_alone() {
+        return format!(
+            "{candidate} is the arm that others are held against, and one arm has nothing to be compared with"
+        );
+    }
     let (Some(difference), Some(ends)) = (evidence.difference, evidence.one_sided) else {
         return format!(
             "{} items do not say how {candidate} compares with {baseline}",
@@ -156,7 +234,7 @@ fn latency(evidence: &Evidence<'_>) -> Option<String> {
         (None, None) => "its times were not measured".into(),
         (Some(p95), None) => format!(
             "p95 is {p95:.0} ms{} {} the budget of {budget:.0} ms",
-            if evidence.modelled { " (modelled)" } else { "" },
+            evidence.model_error.map_or("", |_| " (modelled)"),
             if p95 > budget { "beyond" } else { "within" },
         ),
     })

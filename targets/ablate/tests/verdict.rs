@@ -14,7 +14,8 @@ fn evidence() -> Evidence<'static> {
         }),
         largest_drop: 0.01,
         p95_ms: Some(90.0),
-        modelled: false,
+        model_error: None,
+        untimed: 0,
         void: None,
         budget_ms: Some(100.0),
         items: 1000,
@@ -88,6 +89,94 @@ fn between_them_more_items_decide() {
         ..open
     };
     assert!(decided(&at_the_limit).1.contains("the limit itself"));
+}
+
+#[test]
+fn items_that_are_there_already_are_not_asked_for() {
+    for needed in [700, 1000] {
+        let open = Evidence {
+            difference: Some(-0.002),
+            one_sided: Some(Interval {
+                low: -0.012,
+                high: 0.008,
+            }),
+            items_needed: Some(needed),
+            ..evidence()
+        };
+        let (decision, sentence, more) = decided(&open);
+        assert_eq!((decision, more), (Decision::NotEnoughItems, None));
+        assert!(
+            sentence.contains("still too wide for the drop allowed")
+                && !sentence.contains("more items would"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn one_arm_has_nothing_to_be_compared_with() {
+    let alone = Evidence {
+        candidate: "full",
+        difference: None,
+        one_sided: None,
+        ..evidence()
+    };
+    let (decision, sentence, more) = decided(&alone);
+    assert_eq!((decision, more), (Decision::NothingToCompare, None));
+    assert!(
+        sentence.starts_with("Nothing to compare: ")
+            && sentence.contains("one arm has nothing to be compared with")
+            && !sentence.contains("items"),
+        "{sentence}"
+    );
+    let slow = Evidence {
+        p95_ms: Some(101.0),
+        ..alone
+    };
+    assert_eq!(decided(&slow).0, Decision::NotReady);
+}
+
+#[test]
+fn a_modelled_time_nearer_to_the_budget_than_the_model_is_good_for_decides_nothing() {
+    for (p95, error, expected) in [
+        (90.0, Some(0.05), Decision::Ready),
+        (90.0, Some(0.2), Decision::NotEnoughItems),
+        (110.0, Some(0.2), Decision::NotEnoughItems),
+        (110.0, Some(0.05), Decision::NotReady),
+        (110.0, None, Decision::NotReady),
+    ] {
+        let modelled = Evidence {
+            p95_ms: Some(p95),
+            model_error: error,
+            ..evidence()
+        };
+        let (decision, sentence, _) = decided(&modelled);
+        assert_eq!(decision, expected, "{sentence}");
+        assert_eq!(
+            sentence.contains("--measure run"),
+            expected == Decision::NotEnoughItems,
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn results_without_a_time_cannot_be_within_a_budget() {
+    let untimed = Evidence {
+        untimed: 3,
+        ..evidence()
+    };
+    let (decision, sentence, _) = decided(&untimed);
+    assert_eq!(decision, Decision::NotEnoughItems);
+    assert!(
+        sentence.contains("of 3 results no time is known"),
+        "{sentence}"
+    );
+    let unlimited = Evidence {
+        budget_ms: None,
+        ..untimed
+    };
+    assert_eq!(decided(&unlimited).0, Decision::Ready);
 }
 
 #[test]

@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 /// What a run has written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
-    /// What was run.
+    /// What was run, and what it is held to.
     pub run: Run,
+    /// The same as it was begun: `run` may since have been held to another arm or limit.
+    pub begun: Run,
     /// Who wrote.
     pub starts: Vec<Start>,
     /// Items, as they were asked.
@@ -31,6 +33,7 @@ impl Records {
     /// A run that has written nothing.
     pub fn new(run: Run) -> Self {
         Self {
+            begun: run.clone(),
             run,
             starts: Vec::new(),
             items: Vec::new(),

@@ -3,7 +3,7 @@
 use super::class_of;
 use super::svg::{Drawing, Scale};
 use super::table::number;
-use crate::summary::{ArmSummary, Latency, Summary};
+use crate::summary::{ArmSummary, Difference, Latency, Summary};
 
 const WIDTH: f64 = 520.0;
 /// Least room for names.
@@ -54,13 +54,39 @@ fn lines(
 
 /// Difference of accuracy to the baseline with its interval, and the limit of the verdict.
 pub(super) fn differences(summary: &Summary) -> Option<String> {
+    let titles = (
+        "Difference of accuracy to the baseline, with 95 % intervals",
+        "points of accuracy against the baseline",
+    );
+    let limit = -summary.run.max_accuracy_drop / 100.0;
+    drawn_differences(summary, titles, Some(limit), |arm| arm.difference.as_ref())
+}
+
+/// Accuracy of the candidate less that of each other arm, with its interval.
+pub(super) fn controls(summary: &Summary) -> Option<String> {
+    let candidate = &summary.run.candidate;
+    let titles = (
+        format!("Accuracy of {candidate} less that of each other arm, with 95 % intervals"),
+        format!("points by which {candidate} is more accurate"),
+    );
+    drawn_differences(summary, (&titles.0, &titles.1), None, |arm| {
+        arm.candidate_less_this.as_ref()
+    })
+}
+
+fn drawn_differences(
+    summary: &Summary,
+    titles: (&str, &str),
+    limit: Option<f64>,
+    of: impl Fn(&ArmSummary) -> Option<&Difference>,
+) -> Option<String> {
     let arms: Vec<&ArmSummary> = summary
         .arms
         .iter()
-        .filter(|arm| arm.difference.is_some())
+        .filter(|arm| of(arm).is_some())
         .collect();
     let ends = |arm: &ArmSummary| {
-        let difference = arm.difference.as_ref();
+        let difference = of(arm);
         let interval = difference.and_then(|d| d.interval);
         let mean = difference.map_or(0.0, |d| d.mean);
         interval.map_or((mean, mean), |i| (i.low, i.high))
@@ -68,13 +94,9 @@ pub(super) fn differences(summary: &Summary) -> Option<String> {
     if arms.is_empty() {
         return None;
     }
-    let limit = -summary.run.max_accuracy_drop / 100.0;
-    let low = arms.iter().map(|arm| ends(arm).0).fold(limit, f64::min) - 0.01;
+    let least = limit.unwrap_or(0.0);
+    let low = arms.iter().map(|arm| ends(arm).0).fold(least, f64::min) - 0.01;
     let high = arms.iter().map(|arm| ends(arm).1).fold(0.0, f64::max) + 0.01;
-    let titles = (
-        "Difference of accuracy to the baseline, with 95 % intervals",
-        "points of accuracy against the baseline",
-    );
     Some(lines(
         summary,
         &arms,
@@ -92,18 +114,20 @@ pub(super) fn differences(summary: &Summary) -> Option<String> {
                 (scale.at(0.0), middle - ROW / 2.0),
                 (scale.at(0.0), middle + ROW / 2.0),
             );
-            drawing.line(
-                "limit",
-                (scale.at(limit), middle - ROW / 2.0),
-                (scale.at(limit), middle + ROW / 2.0),
-            );
+            if let Some(limit) = limit {
+                drawing.line(
+                    "limit",
+                    (scale.at(limit), middle - ROW / 2.0),
+                    (scale.at(limit), middle + ROW / 2.0),
+                );
+            }
             let (low, high) = ends(arm);
             drawing.line(
                 &format!("whisker {class}"),
                 (scale.at(low), middle),
                 (scale.at(high), middle),
             );
-            let mean = arm.difference.as_ref().map_or(0.0, |d| d.mean);
+            let mean = of(arm).map_or(0.0, |d| d.mean);
             let title = format!("{}: {:+.1} points", arm.name, 100.0 * mean);
             drawing.dot(
                 &format!("dot {class}"),

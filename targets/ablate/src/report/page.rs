@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::bars::{differences, latency, tokens};
+use super::bars::{controls, differences, latency, tokens};
 use super::class_of;
 use super::scatter::scatter;
 use super::scores::scores;
 use super::svg::escape;
-use super::table::{columns, number};
+use super::table::{columns, mebibytes, number};
 use super::worst::worst;
 use crate::record::{Measure, Records};
 use crate::summary::{ArmSummary, Summary};
@@ -44,6 +44,7 @@ pub fn page(summary: &Summary, records: &Records) -> String {
         );
     }
     html.push_str("<div class=\"two\">");
+    let against = format!("{} against each other arm", run.candidate);
     let plots = [
         (
             "Accuracy against tokens",
@@ -57,6 +58,13 @@ pub fn page(summary: &Summary, records: &Records) -> String {
             "Both arms answer the same questions, so that the difference is known better than either accuracy.",
             differences(summary),
             "<li><i class=\"dash\"></i>no difference</li><li><i class=\"dash bad\"></i>largest drop allowed</li>",
+        ),
+        (
+            against.as_str(),
+            "On the same questions: right of the line, it is the more accurate. The oracle, which nothing can reach, is left \
+             out.",
+            controls(summary),
+            "<li><i class=\"dash\"></i>no difference</li>",
         ),
         (
             "Where the tokens go",
@@ -149,10 +157,11 @@ fn subtitle(summary: &Summary) -> String {
 }
 
 fn verdict(summary: &Summary) -> String {
-    let (class, head) = match summary.verdict.decision {
-        Decision::Ready => ("ready", "Ready"),
-        Decision::NotReady => ("not_ready", "Not ready"),
-        Decision::NotEnoughItems => ("not_enough_items", "Not enough items"),
+    let head = summary.verdict.decision.head();
+    let class = match summary.verdict.decision {
+        Decision::Ready => "ready",
+        Decision::NotReady => "not_ready",
+        Decision::NotEnoughItems | Decision::NothingToCompare => "not_enough_items",
     };
     let sentence = summary
         .verdict
@@ -338,16 +347,12 @@ fn method(summary: &Summary) -> String {
     lines.push(format!(
         "Intervals at 95 %: Wilson's for an accuracy of one result a unit, else percentiles of {} bootstrap resamples of {} {}, \
          with all their repeats; where fewer than ten of them differ, a difference's interval is widened to Tango's score \
-         interval.",
+         interval, and where fewer than ten have a right answer or fewer than ten a wrong one, an accuracy's to Wilson's.",
         number(run.replicates as f64),
         summary.units,
         if summary.grouped { "groups of questions" } else { "questions" },
     ));
-    lines.push(
-        "p: exact McNemar test on the first repeat, adjusted by Holm over the arms of this run. The verdict is about one arm, \
-         named before the run, and its interval is not adjusted."
-            .into(),
-    );
+    lines.push(test(summary));
     lines.push(format!(
         "Verdict: ready when the lower end of the one-sided 95 % interval of the difference lies above −{} points{}; not ready when \
          the upper end lies below{}; else not enough items.",
@@ -363,6 +368,13 @@ fn method(summary: &Summary) -> String {
             "Cold start, apart from the figures: loading {} ms{first}.",
             number(cold.load_ms)
         ));
+        lines.extend(cold.peak_resident_bytes.map(|bytes| {
+            format!(
+                "Most memory resident in the process while it answered: {} MiB, over all arms. What one arm has used stays with \
+                 the process, so that no arm has a figure of its own.",
+                mebibytes(bytes)
+            )
+        }));
     }
     let list: String = lines
         .iter()
@@ -396,6 +408,30 @@ fn method(summary: &Summary) -> String {
         .map(|(name, value)| format!("<dt>{name}</dt><dd><code>{}</code></dd>", escape(value)))
         .collect();
     format!("<ul class=\"method\">{list}</ul><dl style=\"margin-top:12px\">{facts}</dl>")
+}
+
+/// Which test gave p, over which families, and when the arm of the verdict was named.
+fn test(summary: &Summary) -> String {
+    let candidate = &summary.run.candidate;
+    let test = if summary.grouped {
+        "sign-flip test over the groups of questions, exact over every pattern of signs, since questions of a group are not \
+         independent of each other; McNemar's exact p, which takes them to be, stands in summary.json"
+    } else {
+        "exact McNemar test on the first repeat, which takes questions for independent"
+    };
+    let named = if summary.chosen_afterwards.is_empty() {
+        "named before the run".into()
+    } else {
+        format!(
+            "with {} chosen afterwards",
+            summary.chosen_afterwards.join(", ")
+        )
+    };
+    format!(
+        "p: {test}. Adjusted by Holm over the arms held against {}, and over those that {candidate} is held against as a family \
+         of their own. The verdict is about one arm, {named}, and its interval is not adjusted.",
+        summary.run.baseline
+    )
 }
 
 fn short(digest: &str) -> &str {

@@ -2,7 +2,7 @@
 //! without a figure is left out.
 
 use crate::stats::Interval;
-use crate::summary::{ArmSummary, Summary};
+use crate::summary::{ArmSummary, Difference, Summary};
 
 /// A column: its heading, what it means, and its cell for an arm.
 pub struct Column {
@@ -45,18 +45,13 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "± baseline, points",
         meaning: "accuracy less the baseline's on the same questions, with the 95 % bootstrap interval",
-        cell: |arm| {
-            let difference = arm.difference.as_ref()?;
-            Some(format!(
-                "{}{}",
-                signed(100.0 * difference.mean),
-                brackets(difference.interval, 100.0, 1, true)
-            ))
-        },
+        cell: |arm| arm.difference.as_ref().map(points),
     },
     Column {
         title: "p",
-        meaning: "exact McNemar test against the baseline, adjusted by Holm over the arms of this run",
+        meaning: "against the baseline, adjusted by Holm over the arms of this run: the sign-flip test over groups where \
+                  questions have groups, since those of a group belong together; else the exact McNemar test, which takes \
+                  questions for independent",
         cell: |arm| arm.difference.as_ref().map(|d| p_value(d.p_holm)),
     },
     Column {
@@ -68,6 +63,17 @@ const COLUMNS: &[Column] = &[
                 100.0 * arm.difference.as_ref()?.smallest_drop?
             ))
         },
+    },
+    Column {
+        title: "candidate less it, points",
+        meaning: "accuracy of the arm that the verdict is about less that of this one on the same questions, with the 95 % \
+                  bootstrap interval",
+        cell: |arm| arm.candidate_less_this.as_ref().map(points),
+    },
+    Column {
+        title: "p of that",
+        meaning: "of that difference, by the same test as p, adjusted by Holm over the arms of this column",
+        cell: |arm| arm.candidate_less_this.as_ref().map(|d| p_value(d.p_holm)),
     },
     Column {
         title: "survivors, %",
@@ -130,11 +136,6 @@ const COLUMNS: &[Column] = &[
         cell: |arm| arm.kv_bytes.map(mebibytes),
     },
     Column {
-        title: "peak, MiB",
-        meaning: "most memory resident during a question",
-        cell: |arm| arm.peak_resident_bytes.map(mebibytes),
-    },
-    Column {
         title: "J/question",
         meaning: "energy, idle not subtracted",
         cell: |arm| arm.energy.as_ref().map(|e| number(e.per_question)),
@@ -148,6 +149,11 @@ const COLUMNS: &[Column] = &[
         title: "J/right answer",
         meaning: "energy for a right answer, idle not subtracted",
         cell: |arm| arm.energy.as_ref()?.per_correct.map(number),
+    },
+    Column {
+        title: "net J/right answer",
+        meaning: "the same, less what the machine draws idle",
+        cell: |arm| arm.energy.as_ref()?.per_correct_net.map(number),
     },
     Column {
         title: "failed",
@@ -261,6 +267,15 @@ pub fn number(value: f64) -> String {
     format!("{value:.digits$}").replace('-', "−")
 }
 
+/// A difference in points with its interval.
+fn points(difference: &Difference) -> String {
+    format!(
+        "{}{}",
+        signed(100.0 * difference.mean),
+        brackets(difference.interval, 100.0, 1, true)
+    )
+}
+
 fn tilde(modelled: bool) -> &'static str {
     if modelled { "~" } else { "" }
 }
@@ -293,6 +308,6 @@ pub(super) fn p_value(p: f64) -> String {
     }
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     number(bytes as f64 / f64::from(1 << 20))
 }

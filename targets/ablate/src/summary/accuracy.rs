@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::LEVEL;
+use crate::arm::Arm;
 use crate::record::{Record, Run};
 use crate::stats::{
     Design, Interval, PairedCounts, Resampling, UnitTotal, holm, mcnemar_exact, score_interval,
-    smallest_drop, wilson,
+    sign_flip_exact, smallest_drop, wilson_of_share,
 };
 
 /// Fewer units than this that differ, and the percentiles of a bootstrap have next to nothing to stand on: the interval
-/// is then widened to the score interval. A rule of thumb, on the cautious side.
+/// is then widened to a score interval. A rule of thumb, on the cautious side.
 const FEW_DIFFERING: u64 = 10;
 
 /// Accuracy of an arm.
@@ -20,15 +21,16 @@ const FEW_DIFFERING: u64 = 10;
 pub struct Accuracy {
     /// Share of right answers.
     pub mean: f64,
-    /// Interval at 95 %: Wilson's where each unit has one result, else a bootstrap over units.
+    /// Interval at 95 %: Wilson's where each unit has one result, else a bootstrap over units, widened to Wilson's over
+    /// units where few of them have a right answer, or few a wrong one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
 
-/// An arm against the baseline, on the items that both have.
+/// One arm less another, on the items that both have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Accuracy of the arm less that of the baseline.
+    /// Accuracy of the one less that of the other.
     pub mean: f64,
     /// Interval at 95 %, two-sided.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,23 +38,26 @@ pub struct Difference {
     /// Ends of the one-sided intervals at 95 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_sided: Option<Interval>,
-    /// Items that the arm has right and the baseline wrong, in repeat 0.
+    /// Items that the one has right and the other wrong, in repeat 0.
     pub gained: u64,
-    /// Items that the arm has wrong and the baseline right, in repeat 0.
+    /// Items that the one has wrong and the other right, in repeat 0.
     pub lost: u64,
-    /// Two-sided p of the exact McNemar test on these.
+    /// Two-sided p: of the sign-flip test over groups where items have groups, else [`Self::p_mcnemar`].
     pub p: f64,
-    /// The same, adjusted by Holm over all arms of the run that are held against the baseline.
+    /// `p`, adjusted by Holm over the comparisons of its family.
     pub p_holm: f64,
+    /// Two-sided p of the exact McNemar test on `gained` and `lost`, which takes items for independent.
+    pub p_mcnemar: f64,
     /// Smallest true drop that this sample would have shown at 80 % power (one-sided, 5 %).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest_drop: Option<f64>,
 }
 
-/// Accuracy, difference and token interval of an arm.
+/// Accuracy, differences and token interval of an arm.
 pub(super) struct Figures {
     pub(super) accuracy: Option<Accuracy>,
     pub(super) difference: Option<Difference>,
+    pub(super) candidate_less_this: Option<Difference>,
     pub(super) tokens: Option<Interval>,
 }
 
@@ -134,7 +139,14 @@ pub(super) fn figures(
     by_arm: &BTreeMap<&str, Vec<&Record>>,
 ) -> Vec<Figures> {
     let of = |name: &str| by_arm.get(name).map_or(&[][..], Vec::as_slice);
-    let baseline = of(&run.baseline);
+    let (baseline, candidate) = (of(&run.baseline), of(&run.candidate));
+    // What the candidate is held against beside the baseline: all that it could be replaced by.
+    let is_control = |arm: &Arm| {
+        run.candidate != run.baseline
+            && ![&run.candidate, &run.baseline].contains(&&arm.name)
+            && !arm.is_oracle()
+    };
+    let none = || vec![UnitTotal::default(); units.len()];
     let mut columns = Vec::new();
     for arm in &run.arms {
         let results = of(&arm.name);
@@ -147,63 +159,81 @@ pub(super) fn figures(
         columns.push(units.totals(correct));
         columns.push(units.totals(tokens));
         columns.push(if arm.name == run.baseline {
-            vec![UnitTotal::default(); units.len()]
+            none()
         } else {
             units.differences(results, baseline)
+        });
+        columns.push(if is_control(arm) {
+            units.differences(candidate, results)
+        } else {
+            none()
         });
     }
     let resampled = Resampling::of_columns(&columns, run.replicates, run.seed);
     let two_sided = (1.0 - LEVEL) / 2.0;
+    let grouped = units.grouped();
     let mut figures: Vec<Figures> = run
         .arms
         .iter()
-        .zip(resampled.chunks(3).zip(columns.chunks(3)))
-        .map(|(arm, (resampled, columns))| Figures {
-            accuracy: resampled[0].as_ref().map(|r| accuracy(r, &columns[0])),
-            tokens: resampled[1].as_ref().and_then(|r| r.interval(two_sided)),
-            difference: resampled[2]
-                .as_ref()
-                .map(|r| difference(r, &columns[2], of(&arm.name), baseline)),
+        .zip(resampled.chunks(4).zip(columns.chunks(4)))
+        .map(|(arm, (resampled, columns))| {
+            let results = of(&arm.name);
+            Figures {
+                accuracy: resampled[0].as_ref().map(|r| accuracy(r, &columns[0])),
+                tokens: resampled[1].as_ref().and_then(|r| r.interval(two_sided)),
+                difference: resampled[2]
+                    .as_ref()
+                    .map(|r| difference(r, &columns[2], grouped, results, baseline)),
+                candidate_less_this: resampled[3]
+                    .as_ref()
+                    .map(|r| difference(r, &columns[3], grouped, candidate, results)),
+            }
         })
         .collect();
-    let compared: Vec<f64> = figures
-        .iter()
-        .filter_map(|f| f.difference.as_ref())
-        .map(|d| d.p)
-        .collect();
-    let adjusted = holm(&compared);
-    for (difference, p) in figures
-        .iter_mut()
-        .filter_map(|f| f.difference.as_mut())
-        .zip(adjusted)
-    {
-        difference.p_holm = p;
-    }
+    adjust(figures.iter_mut().filter_map(|f| f.difference.as_mut()));
+    adjust(
+        figures
+            .iter_mut()
+            .filter_map(|f| f.candidate_less_this.as_mut()),
+    );
     figures
 }
 
+/// Fills in the adjusted p of one family.
+fn adjust<'a>(family: impl Iterator<Item = &'a mut Difference>) {
+    let family: Vec<&mut Difference> = family.collect();
+    let p: Vec<f64> = family.iter().map(|d| d.p).collect();
+    for (difference, p) in family.into_iter().zip(holm(&p)) {
+        difference.p_holm = p;
+    }
+}
+
 fn accuracy(resampled: &Resampling, units: &[UnitTotal]) -> Accuracy {
-    let single = units.iter().all(|unit| unit.count <= 1.0);
-    let (right, all) = units
-        .iter()
-        .fold((0.0, 0.0), |(s, c), u| (s + u.sum, c + u.count));
+    let kept: Vec<&UnitTotal> = units.iter().filter(|unit| unit.count > 0.0).collect();
+    let having = |some: fn(&UnitTotal) -> bool| kept.iter().filter(|u| some(u)).count() as u64;
+    let single = kept.iter().all(|unit| unit.count <= 1.0);
+    let few = having(|u| u.sum > 0.0).min(having(|u| u.sum < u.count)) < FEW_DIFFERING;
+    let percentiles = resampled.interval((1.0 - LEVEL) / 2.0);
+    let score = wilson_of_share(resampled.mean(), kept.len() as u64, LEVEL);
     Accuracy {
         mean: resampled.mean(),
-        interval: if single {
-            wilson(right as u64, all as u64, LEVEL)
-        } else {
-            resampled.interval((1.0 - LEVEL) / 2.0)
+        interval: match (percentiles, score) {
+            (_, score) if single => score,
+            (Some(percentiles), Some(score)) if few => Some(union(percentiles, score)),
+            (percentiles, _) => percentiles,
         },
     }
 }
 
+/// `grouped`: whether units are groups of items. `arm` and `other`: the results whose differences `units` are.
 fn difference(
     resampled: &Resampling,
     units: &[UnitTotal],
+    grouped: bool,
     arm: &[&Record],
-    baseline: &[&Record],
+    other: &[&Record],
 ) -> Difference {
-    let before: BTreeMap<usize, bool> = baseline
+    let before: BTreeMap<usize, bool> = other
         .iter()
         .filter(|r| r.repeat == 0)
         .map(|r| (r.index, r.correct))
@@ -216,7 +246,13 @@ fn difference(
             _ => {}
         }
     }
-    let p = mcnemar_exact(gained, lost);
+    let p_mcnemar = mcnemar_exact(gained, lost);
+    let p = if grouped {
+        // Sums of ones: whole numbers.
+        sign_flip_exact(&units.iter().map(|u| u.sum as i64).collect::<Vec<_>>())
+    } else {
+        p_mcnemar
+    };
     Difference {
         mean: resampled.mean(),
         interval: interval(resampled, units, (1.0 - LEVEL) / 2.0),
@@ -225,6 +261,7 @@ fn difference(
         lost,
         p,
         p_holm: p,
+        p_mcnemar,
         smallest_drop: smallest_drop(units, Design::default()),
     }
 }
@@ -246,9 +283,12 @@ fn interval(resampled: &Resampling, units: &[UnitTotal], tail: f64) -> Option<In
     if counts.gained + counts.lost >= FEW_DIFFERING {
         return Some(percentiles);
     }
-    let score = score_interval(counts, tail)?;
-    Some(Interval {
-        low: percentiles.low.min(score.low),
-        high: percentiles.high.max(score.high),
-    })
+    Some(union(percentiles, score_interval(counts, tail)?))
+}
+
+fn union(a: Interval, b: Interval) -> Interval {
+    Interval {
+        low: a.low.min(b.low),
+        high: a.high.max(b.high),
+    }
 }

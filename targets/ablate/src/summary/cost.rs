@@ -36,12 +36,15 @@ pub struct Energy {
     pub rails: Vec<String>,
     /// For a question.
     pub per_question: f64,
-    /// For a question, less what the machine draws idle in that time.
+    /// For a question, less what the machine draws idle in that time; absent where nobody watched it idle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_question_net: Option<f64>,
     /// For a right answer, idle not subtracted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_correct: Option<f64>,
+    /// For a right answer, less what the machine draws idle in that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_correct_net: Option<f64>,
 }
 
 pub(super) fn failures(results: &[&Record]) -> Vec<(String, usize)> {
@@ -103,33 +106,54 @@ pub(super) fn tokens(
     })
 }
 
-pub(super) fn idle_watts(records: &Records) -> f64 {
-    let watts = records
-        .starts
-        .iter()
-        .map(|start| start.idle_watts.values().sum::<f64>());
-    mean(watts).unwrap_or(0.0)
-}
-
-pub(super) fn energy(results: &[&Record], idle_watts: f64) -> Option<Energy> {
+/// Energy of the results that ran themselves: a sample's is that of every arm's checks together.
+pub(super) fn energy(results: &[&Record], records: &Records) -> Option<Energy> {
     let measured: Vec<&&Record> = results
         .iter()
-        .filter(|record| !record.machine.joules.is_empty())
+        .filter(|record| record.derived.is_none() && !record.machine.joules.is_empty())
         .collect();
     let joules = |record: &Record| record.machine.joules.values().sum::<f64>();
-    let total: f64 = measured.iter().map(|record| joules(record)).sum();
-    let correct = measured.iter().filter(|record| record.correct).count();
-    let net = measured
+    let net: Vec<(f64, bool)> = measured
         .iter()
-        .filter_map(|record| Some(joules(record) - idle_watts * record.times?.total_ms / 1e3));
+        .filter_map(|record| {
+            Some((
+                joules(record) - idle_joules(record, records)?,
+                record.correct,
+            ))
+        })
+        .collect();
+    let per_correct = |results: &[(f64, bool)]| {
+        let correct = results.iter().filter(|(_, correct)| *correct).count();
+        let total: f64 = results.iter().map(|(joules, _)| joules).sum();
+        (correct > 0).then(|| total / correct as f64)
+    };
+    let raw: Vec<(f64, bool)> = measured
+        .iter()
+        .map(|record| (joules(record), record.correct))
+        .collect();
     Some(Energy {
         rails: distinct(
             measured
                 .iter()
                 .flat_map(|record| record.machine.joules.keys().cloned()),
         ),
-        per_question: mean(measured.iter().map(|record| joules(record)))?,
-        per_question_net: if idle_watts > 0.0 { mean(net) } else { None },
-        per_correct: (correct > 0).then(|| total / correct as f64),
+        per_question: mean(raw.iter().map(|(joules, _)| *joules))?,
+        per_question_net: mean(net.iter().map(|(joules, _)| *joules)),
+        per_correct: per_correct(&raw),
+        per_correct_net: per_correct(&net),
     })
+}
+
+/// What the machine would have drawn idle while it answered `record`, in joules; `None` where nobody watched it idle.
+fn idle_joules(record: &Record, records: &Records) -> Option<f64> {
+    if !record.machine.idle_joules.is_empty() {
+        return Some(record.machine.idle_joules.values().sum());
+    }
+    // A reading of an earlier version does not say whose it is: it is known where there was but one process.
+    match &records.starts[..] {
+        [start] if !start.idle_watts.is_empty() => {
+            Some(start.idle_watts.values().sum::<f64>() * record.times?.total_ms / 1e3)
+        }
+        _ => None,
+    }
 }

@@ -27,7 +27,10 @@ pub struct LatencyModel {
 pub struct Latency {
     /// Whether it is modelled rather than measured.
     pub modelled: bool,
-    /// Median, in milliseconds.
+    /// Results, failed ones among them, of which no time is known: they are in none of these figures.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub untimed: usize,
+    /// Median, in milliseconds. A failed result counts with the time until it failed.
     pub p50_ms: f64,
     /// 95th percentile, in milliseconds.
     pub p95_ms: f64,
@@ -47,6 +50,10 @@ pub struct Latency {
     pub deciles_ms: Vec<f64>,
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// Steps and rows of paths of these lengths that decode in lockstep, none dropped.
 fn decode_work(tokens: impl Iterator<Item = usize>) -> (usize, usize) {
     tokens.fold((0, 0), |(steps, rows), n| {
@@ -55,7 +62,8 @@ fn decode_work(tokens: impl Iterator<Item = usize>) -> (usize, usize) {
 }
 
 impl LatencyModel {
-    /// Fits the model to `records`; `None` where they do not determine it.
+    /// Fits the model to `records`; `None` where they do not determine it: samples of several paths alone do not tell a
+    /// step from its rows, it takes an arm of one path that ran itself.
     pub fn fit(records: &Records) -> Option<Self> {
         let samples = records.samples.iter().filter_map(|sample| {
             let (steps, rows) = decode_work(sample.paths.iter().map(|path| path.tokens));
@@ -69,10 +77,12 @@ impl LatencyModel {
                 let (steps, rows) = decode_work(r.paths.iter().map(|path| path.tokens));
                 Some((steps as f64, rows as f64, r.times?.decode_ms?))
             });
-        let points: Vec<(f64, f64, f64)> = samples
-            .chain(singles)
-            .filter(|&(steps, _, ms)| steps > 0.0 && ms > 0.0)
-            .collect();
+        let known = |points: &(f64, f64, f64)| points.0 > 0.0 && points.2 > 0.0;
+        let singles: Vec<(f64, f64, f64)> = singles.filter(known).collect();
+        if singles.is_empty() {
+            return None;
+        }
+        let points: Vec<(f64, f64, f64)> = samples.filter(known).chain(singles).collect();
         let (mut ss, mut sr, mut rr, mut s, mut r) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for &(steps, rows, ms) in &points {
             let (x, y) = (steps / ms, rows / ms);
@@ -83,14 +93,18 @@ impl LatencyModel {
             r += y;
         }
         let determinant = ss * rr - sr * sr;
-        let (mut step_ms, mut row_ms) = (
-            (rr * s - sr * r) / determinant,
-            (ss * r - sr * s) / determinant,
-        );
-        // Two columns that are all but one leave nothing to tell them apart; nor is a negative time an answer.
-        if determinant <= 1e-9 * ss * rr || step_ms < 0.0 || row_ms < 0.0 {
-            (step_ms, row_ms) = (0.0, r / rr);
+        // Two columns that are all but one leave nothing to tell them apart.
+        if determinant <= 1e-9 * ss * rr {
+            return None;
         }
+        let step_ms = (rr * s - sr * r) / determinant;
+        let row_ms = (ss * r - sr * s) / determinant;
+        // No time is negative: at that limit the other column alone is the least-squares answer.
+        let (step_ms, row_ms) = match (step_ms < 0.0, row_ms < 0.0) {
+            (true, _) => (0.0, r / rr),
+            (_, true) => (s / ss, 0.0),
+            _ => (step_ms, row_ms),
+        };
         let mut errors: Vec<f64> = points
             .iter()
             .map(|&(steps, rows, ms)| ((step_ms * steps + row_ms * rows - ms) / ms).abs())
@@ -152,6 +166,7 @@ impl Latency {
         let mean = totals.iter().sum::<f64>() / totals.len() as f64;
         Some(Self {
             modelled,
+            untimed: results.len() - times.len(),
             p50_ms: quantile(&mut totals, 0.5)?,
             p95_ms: quantile(&mut totals, 0.95)?,
             first_token_p50_ms: quantile(&mut firsts, 0.5),
@@ -176,7 +191,6 @@ fn times(
     let mut modelled = false;
     let times = results
         .iter()
-        .filter(|record| record.error.is_none())
         .filter_map(|record| {
             if record.times.is_some() {
                 return record.times;

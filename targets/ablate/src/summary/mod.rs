@@ -3,6 +3,7 @@
 mod accuracy;
 mod cost;
 mod latency;
+mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +12,16 @@ use serde::{Deserialize, Serialize};
 pub use accuracy::{Accuracy, Difference};
 pub use cost::{Energy, Tokens};
 pub use latency::{Latency, LatencyModel};
+pub use machine::ColdStart;
 
-use crate::record::{Machine, Record, Records, Run};
-use crate::stats::{Design, quantile, units_needed};
+use crate::record::{Machine, Measure, Record, Records, Run};
+use crate::stats::{Design, units_needed};
 use crate::verdict::{Evidence, Verdict};
-use cost::{energy, failures, idle_watts, tokens};
+use cost::{energy, failures, tokens};
+use machine::{cold_start, times_void};
 
 /// Two-sided level of the intervals shown; the ends of the verdict are one-sided at the same.
 pub const LEVEL: f64 = 0.95;
-
-/// Share of the questions that may run at a fallen frequency before the run's times are void.
-const THROTTLED_SHARE: f64 = 0.05;
-/// A frequency below this share of the one after warm-up has fallen.
-const FALLEN: f64 = 0.85;
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +51,7 @@ pub struct Summary {
     /// How derived times were made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_model: Option<LatencyModel>,
-    /// Loading, and the first answer of a process, in milliseconds: medians over the processes.
+    /// Loading, and the first answer of a process, in milliseconds: medians over the processes; and the most memory.
     pub cold_start: Option<ColdStart>,
     /// The arms, in the order of the run.
     pub arms: Vec<ArmSummary>,
@@ -61,20 +59,11 @@ pub struct Summary {
     pub signals: Vec<SignalSummary>,
     /// The verdict on the candidate.
     pub verdict: Verdict,
+    /// Of candidate, baseline and limits, what was named after the run was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_afterwards: Vec<String>,
     /// What a reader has to know.
     pub notes: Vec<String>,
-}
-
-/// What the first question of a process pays.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ColdStart {
-    /// Opening the package and loading its graph.
-    pub load_ms: f64,
-    /// The first question, from question to answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_answer_ms: Option<f64>,
-    /// Processes.
-    pub starts: usize,
 }
 
 /// The figures of an arm.
@@ -92,7 +81,7 @@ pub struct ArmSummary {
     /// Failures by reason, the most frequent first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub failures: Vec<(String, usize)>,
-    /// Results that came to an end without an answer. They count as wrong.
+    /// Wrong results that came to an end without an answer.
     pub without_answer: usize,
     /// Accuracy of the answers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +92,10 @@ pub struct ArmSummary {
     /// Against the baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// The candidate less this arm, where that is neither the candidate, nor the baseline, nor an oracle. A family of its
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_less_this: Option<Difference>,
     /// Generated tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
@@ -112,9 +105,6 @@ pub struct ArmSummary {
     /// Largest KV cache planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_bytes: Option<u64>,
-    /// Most bytes of the process resident during any question.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peak_resident_bytes: Option<u64>,
     /// Energy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<Energy>,
@@ -156,7 +146,6 @@ impl Summary {
         let of = |name: &str| by_arm.get(name).map_or(&[][..], Vec::as_slice);
         let baseline = of(&run.baseline);
         let figures = accuracy::figures(run, &units, &by_arm);
-        let idle: f64 = idle_watts(records);
         let arms: Vec<ArmSummary> = run
             .arms
             .iter()
@@ -170,7 +159,9 @@ impl Summary {
                     results: results.len(),
                     failed: results.len() - done().count(),
                     failures: failures(results),
-                    without_answer: done().filter(|record| record.answer.is_none()).count(),
+                    without_answer: done()
+                        .filter(|record| record.answer.is_none() && !record.correct)
+                        .count(),
                     accuracy: figures.accuracy,
                     survivors: mean(
                         done()
@@ -178,6 +169,7 @@ impl Summary {
                             .map(|r| r.finished_correct as f64 / r.finished as f64),
                     ),
                     difference: figures.difference,
+                    candidate_less_this: figures.candidate_less_this,
                     tokens: tokens(results, baseline, figures.tokens),
                     latency: if times_void.is_some() {
                         None
@@ -185,13 +177,10 @@ impl Summary {
                         Latency::of(results, &records.samples, model.as_ref())
                     },
                     kv_bytes: done().filter_map(|record| record.kv_bytes).max(),
-                    peak_resident_bytes: done()
-                        .filter_map(|record| record.machine.peak_resident_bytes)
-                        .max(),
                     energy: if times_void.is_some() {
                         None
                     } else {
-                        energy(results, idle)
+                        energy(results, records)
                     },
                 }
             })
@@ -228,7 +217,6 @@ impl Summary {
                         .try_fold(true, |all, one| one.map(|one| all && one))
                 })
                 .flatten(),
-            times_void,
             latency_model: if arms
                 .iter()
                 .any(|arm| arm.latency.as_ref().is_some_and(|l| l.modelled))
@@ -239,24 +227,20 @@ impl Summary {
             },
             cold_start: cold_start(records),
             signals: signals(records),
-            verdict: Verdict::of(&Evidence {
-                candidate: &run.candidate,
-                baseline: &run.baseline,
-                difference: None,
-                one_sided: None,
-                largest_drop: run.max_accuracy_drop / 100.0,
-                p95_ms: None,
-                modelled: false,
-                void: None,
-                budget_ms: run.latency_budget_ms,
-                items: 0,
-                items_needed: None,
-            }),
+            verdict: judge(
+                run,
+                &arms,
+                &units,
+                &by_arm,
+                times_void.as_deref(),
+                model.as_ref(),
+            ),
+            chosen_afterwards: chosen_afterwards(records),
             notes: Vec::new(),
+            times_void,
             run: run.clone(),
             arms,
         };
-        summary.judge(&units, &by_arm);
         summary.note(expected, records.results.len());
         summary
     }
@@ -264,34 +248,6 @@ impl Summary {
     /// The figures of an arm.
     pub fn arm(&self, name: &str) -> Option<&ArmSummary> {
         self.arms.iter().find(|arm| arm.name == name)
-    }
-
-    fn judge(&mut self, units: &accuracy::Units, by_arm: &BTreeMap<&str, Vec<&Record>>) {
-        let run = &self.run;
-        let of = |name: &str| by_arm.get(name).map_or(&[][..], Vec::as_slice);
-        let differences = units.differences(of(&run.candidate), of(&run.baseline));
-        let items: f64 =
-            differences.iter().map(|unit| unit.count).sum::<f64>() / f64::from(run.repeats.max(1));
-        let items_per_unit =
-            items / differences.iter().filter(|u| u.count > 0.0).count().max(1) as f64;
-        let largest_drop = run.max_accuracy_drop / 100.0;
-        let needed = units_needed(&differences, largest_drop, Design::default());
-        let candidate = self.arm(&run.candidate);
-        let difference = candidate.and_then(|arm| arm.difference.as_ref());
-        let latency = candidate.and_then(|arm| arm.latency.as_ref());
-        self.verdict = Verdict::of(&Evidence {
-            candidate: &run.candidate,
-            baseline: &run.baseline,
-            difference: difference.map(|d| d.mean),
-            one_sided: difference.and_then(|d| d.one_sided),
-            largest_drop,
-            p95_ms: latency.map(|l| l.p95_ms),
-            modelled: latency.is_some_and(|l| l.modelled),
-            void: self.times_void.as_deref(),
-            budget_ms: run.latency_budget_ms,
-            items: items.round() as u64,
-            items_needed: needed.map(|units| (units * items_per_unit).ceil() as u64),
-        });
     }
 
     fn note(&mut self, expected: usize, there: usize) {
@@ -309,6 +265,18 @@ impl Summary {
         if self.machines.len() > 1 {
             notes.push(
                 "the run was made on several kinds of machine: times are of all of them together"
+                    .into(),
+            );
+        }
+        let unmodelled = |arm: &ArmSummary| arm.results > arm.failed && arm.latency.is_none();
+        if self.run.measure == Measure::Replay
+            && self.times_void.is_none()
+            && self.latency_model.is_none()
+            && self.arms.iter().any(unmodelled)
+        {
+            notes.push(
+                "derived arms have no times: what a step costs and what a row of it can be told apart only where an arm of \
+                 one path ran as well; `greedy` must be among the arms, or --measure run"
                     .into(),
             );
         }
@@ -367,6 +335,66 @@ impl Run {
     }
 }
 
+/// The verdict on the candidate, of what the arms show.
+fn judge(
+    run: &Run,
+    arms: &[ArmSummary],
+    units: &accuracy::Units,
+    by_arm: &BTreeMap<&str, Vec<&Record>>,
+    void: Option<&str>,
+    model: Option<&LatencyModel>,
+) -> Verdict {
+    let of = |name: &str| by_arm.get(name).map_or(&[][..], Vec::as_slice);
+    let differences = units.differences(of(&run.candidate), of(&run.baseline));
+    let items: f64 =
+        differences.iter().map(|unit| unit.count).sum::<f64>() / f64::from(run.repeats.max(1));
+    let items_per_unit = items / differences.iter().filter(|u| u.count > 0.0).count().max(1) as f64;
+    let largest_drop = run.max_accuracy_drop / 100.0;
+    let needed = units_needed(&differences, largest_drop, Design::default());
+    let candidate = arms.iter().find(|arm| arm.name == run.candidate);
+    let difference = candidate.and_then(|arm| arm.difference.as_ref());
+    let latency = candidate.and_then(|arm| arm.latency.as_ref());
+    Verdict::of(&Evidence {
+        candidate: &run.candidate,
+        baseline: &run.baseline,
+        difference: difference.map(|d| d.mean),
+        one_sided: difference.and_then(|d| d.one_sided),
+        largest_drop,
+        p95_ms: latency.map(|l| l.p95_ms),
+        model_error: latency
+            .filter(|l| l.modelled)
+            .and(model)
+            .map(|model| model.median_error),
+        untimed: latency.map_or(0, |l| l.untimed),
+        void,
+        budget_ms: run.latency_budget_ms,
+        items: items.round() as u64,
+        items_needed: needed.map(|units| (units * items_per_unit).ceil() as u64),
+    })
+}
+
+/// Of candidate, baseline and limits, what differs from the run as it was begun.
+fn chosen_afterwards(records: &Records) -> Vec<String> {
+    let (run, begun) = (&records.run, &records.begun);
+    let named = [
+        ("candidate", run.candidate != begun.candidate),
+        ("baseline", run.baseline != begun.baseline),
+        (
+            "drop allowed",
+            run.max_accuracy_drop != begun.max_accuracy_drop,
+        ),
+        (
+            "latency budget",
+            run.latency_budget_ms != begun.latency_budget_ms,
+        ),
+    ];
+    named
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(name, _)| name.into())
+        .collect()
+}
+
 fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     values.fold(Vec::new(), |mut seen, value| {
         if !seen.contains(&value) {
@@ -381,44 +409,6 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
         (sum + value, count + 1)
     });
     (count > 0).then(|| sum / count as f64)
-}
-
-fn cold_start(records: &Records) -> Option<ColdStart> {
-    let median = |mut values: Vec<f64>| quantile(&mut values, 0.5);
-    Some(ColdStart {
-        load_ms: median(records.starts.iter().map(|start| start.load_ms).collect())?,
-        first_answer_ms: median(
-            records
-                .starts
-                .iter()
-                .filter_map(|start| start.cold_answer_ms)
-                .collect(),
-        ),
-        starts: records.starts.len(),
-    })
-}
-
-fn times_void(records: &Records) -> Option<String> {
-    let warm = mean(records.starts.iter().filter_map(|start| start.mhz))?;
-    let seen: Vec<f64> = (records.samples.iter().map(|sample| &sample.machine))
-        .chain(
-            records
-                .results
-                .iter()
-                .filter(|r| r.derived.is_none())
-                .map(|record| &record.machine),
-        )
-        .filter_map(|machine| machine.mhz)
-        .collect();
-    let fallen = seen.iter().filter(|&&mhz| mhz < FALLEN * warm).count();
-    (fallen as f64 > THROTTLED_SHARE * seen.len() as f64).then(|| {
-        format!(
-            "the cores fell below {:.0} % of the {warm:.0} MHz they had after warm-up in {fallen} of {} questions: let the \
-             machine cool, fix its clock, and run again",
-            100.0 * FALLEN,
-            seen.len()
-        )
-    })
 }
 
 fn signals(records: &Records) -> Vec<SignalSummary> {
