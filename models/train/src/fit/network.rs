@@ -173,9 +173,13 @@ impl Network {
             Some(rotation) => rotation.rotate(queries)?,
         };
         let queries = (queries / (a.head_dim as f64).sqrt())?.contiguous()?;
-        let logits = queries.matmul(&window.keys.t()?)?;
+        // One axis of blocks: the library multiplies matrices along at most two axes beside theirs.
+        let blocks = rows * a.layers * a.kv_heads;
+        let block = |x: &Tensor| x.reshape((blocks, (), a.head_dim));
+        let (keys, values) = (block(&window.keys)?, block(&window.values)?);
+        let logits = block(&queries)?.matmul(&keys.t()?)?;
         let shares = candle_nn::ops::softmax(&logits, D::Minus1)?;
-        let pooled = shares.matmul(&window.values)?;
+        let pooled = shares.matmul(&values)?;
         Ok(Some(pooled.reshape((rows, a.outputs()))?))
     }
 
