@@ -133,7 +133,7 @@ impl HeadFile {
     /// Writes the file under another name and renames it into place. The same head gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Package`] where header and tensors disagree, [`Error::Io`] where it cannot be written.
+    /// [`Error::Package`] for what [`Self::read`] would refuse, [`Error::Io`] where it cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         self.header.check(file)?;
         let bytes = self.to_bytes(file)?;
@@ -160,6 +160,7 @@ impl HeadFile {
             if values.len() != expected {
                 return Err(Error::package(file, name, expected, values.len()));
             }
+            check_finite(file, name, values)?;
             let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
             parts.push((name, Dtype::F32, shape.to_vec(), bytes));
             Ok(())
@@ -180,11 +181,19 @@ impl HeadFile {
         }
         floats("output.weight", &[1, last], &self.output.0)?;
         floats("output.bias", &[1], &self.output.1)?;
-        if header.text.is_some() {
-            for (name, ngrams) in [
-                ("text.prefix", &self.prefix_ngrams),
-                ("text.prompt", &self.prompt_ngrams),
-            ] {
+        let counts = header
+            .text
+            .map_or([0; 2], |t| [t.prefix_ngrams, t.prompt_ngrams]);
+        for (name, ngrams, count) in [
+            ("text.prefix", &self.prefix_ngrams, counts[0]),
+            ("text.prompt", &self.prompt_ngrams, counts[1]),
+        ] {
+            if ngrams.len() != count {
+                let expected = format!("{count} n-grams, as the header says");
+                return Err(Error::package(file, name, expected, ngrams.len()));
+            }
+            check_order(file, name, ngrams)?;
+            if header.text.is_some() {
                 let bytes = ngrams
                     .iter()
                     .flatten()
@@ -235,10 +244,8 @@ impl<'a> Reader<'a> {
         let tensor = self.tensor(name, Dtype::F32, shape)?;
         let (values, _) = tensor.data().as_chunks::<4>();
         let values: Vec<f32> = values.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        match values.iter().find(|x| !x.is_finite()) {
-            Some(x) => Err(Error::package(self.file, name, "finite numbers", x)),
-            None => Ok(values),
-        }
+        check_finite(self.file, name, &values)?;
+        Ok(values)
     }
 
     fn ngrams(&mut self, name: &str, count: usize) -> Result<Vec<[u32; 2]>> {
@@ -248,14 +255,65 @@ impl<'a> Reader<'a> {
             .iter()
             .map(|&[a, b, c, d, e, f, g, h]| [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes))
             .collect();
-        if ngrams.windows(2).any(|w| w[0] >= w[1]) {
-            return Err(Error::package(
-                self.file,
-                name,
-                "n-grams in ascending order, each once",
-                "another order",
-            ));
-        }
+        check_order(self.file, name, &ngrams)?;
         Ok(ngrams)
+    }
+}
+
+fn check_finite(file: &Path, name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().find(|x| !x.is_finite()) {
+        Some(x) => Err(Error::package(file, name, "finite numbers", x)),
+        None => Ok(()),
+    }
+}
+
+fn check_order(file: &Path, name: &str, ngrams: &[[u32; 2]]) -> Result<()> {
+    if ngrams.windows(2).any(|w| w[0] >= w[1]) {
+        let expected = "n-grams in ascending order, each once";
+        return Err(Error::package(file, name, expected, "another order"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::tests::header;
+    use super::*;
+
+    #[test]
+    fn what_would_not_be_read_is_not_written() {
+        let header = header();
+        let inputs = header.inputs().iter().sum::<usize>();
+        let head = HeadFile {
+            queries: vec![0.5; 2 * 2 * 3 * 4],
+            prefix_ngrams: vec![[3, 4], [7, UNIGRAM]],
+            prompt_ngrams: vec![[5, UNIGRAM]],
+            shift: vec![0.0; inputs],
+            scale: vec![1.0; inputs],
+            hidden: (vec![0.25; header.hidden * inputs], vec![0.0; header.hidden]),
+            output: (vec![1.0; header.hidden], vec![0.0]),
+            header,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.safetensors");
+        let refused = |head: &HeadFile, wanted: &str| {
+            let error = head.write(&file).unwrap_err().to_string();
+            assert!(error.contains(wanted), "expected {wanted:?} in {error:?}");
+            assert!(!file.exists());
+        };
+        let mut wrong = head.clone();
+        wrong.scale[1] = f32::INFINITY;
+        refused(&wrong, "input.scale: expected finite");
+        let mut wrong = head.clone();
+        wrong.prefix_ngrams.pop();
+        refused(&wrong, "text.prefix: expected 2 n-grams");
+        let mut wrong = head.clone();
+        wrong.prefix_ngrams.reverse();
+        refused(&wrong, "ascending");
+        let mut wrong = head.clone();
+        wrong.header.text = None;
+        refused(&wrong, "");
+        head.write(&file).unwrap();
+        assert_eq!(HeadFile::read(&file).unwrap(), head);
     }
 }

@@ -234,7 +234,8 @@ pub struct Measured {
 }
 
 impl HeadHeader {
-    /// Inputs of the network from each source: KV, log-probabilities, text.
+    /// Inputs of the network from each source: KV, log-probabilities, text. Sizes are those of a header that was
+    /// checked, as reading and writing a file do: others may overflow.
     pub fn inputs(&self) -> [usize; 3] {
         [
             self.kv.as_ref().map_or(0, |kv| {
@@ -243,6 +244,28 @@ impl HeadHeader {
             self.logprob.as_ref().map_or(0, |l| l.statistics.len()),
             self.text.map_or(0, |t| t.prefix_ngrams + t.prompt_ngrams),
         ]
+    }
+
+    /// Bytes of the largest tensor; `None` where they, or a product on the way, pass what an integer holds.
+    fn largest_tensor(&self) -> Option<usize> {
+        let product = |factors: &[usize]| factors.iter().try_fold(1usize, |x, &y| x.checked_mul(y));
+        let of_kv = match &self.kv {
+            Some(kv) => {
+                let vectors = kv.pooling.vectors();
+                product(&[kv.layers.len(), kv.kv_heads, vectors, kv.head_dim])?
+            }
+            None => 0,
+        };
+        let of_logprobs = self.logprob.as_ref().map_or(0, |l| l.statistics.len());
+        let ngrams = self
+            .text
+            .map_or([0; 2], |t| [t.prefix_ngrams, t.prompt_ngrams]);
+        let [in_prefix, in_prompt] = ngrams;
+        let of_text = in_prefix.checked_add(in_prompt)?;
+        let inputs = of_kv.checked_add(of_logprobs)?.checked_add(of_text)?;
+        let weights = product(&[4, inputs, self.hidden.max(1)])?;
+        let listed = product(&[8, in_prefix.max(in_prompt)])?;
+        Some(weights.max(listed)).filter(|&bytes| isize::try_from(bytes).is_ok())
     }
 
     /// Holds the fields against each other.
@@ -265,10 +288,27 @@ impl HeadHeader {
                 format!("{at:?}"),
             );
         }
+        if self.largest_tensor().is_none() {
+            return refuse(
+                "kv, text, hidden",
+                "sizes of tensors that memory can hold",
+                format!(
+                    "{:?}, {:?} and {} hidden units",
+                    self.kv, self.text, self.hidden
+                ),
+            );
+        }
         if self.inputs().iter().sum::<usize>() == 0 {
             return refuse("inputs", "at least one", "none".into());
         }
         if let Some(kv) = &self.kv {
+            if kv.kv_heads == 0 || kv.head_dim == 0 {
+                return refuse(
+                    "kv",
+                    "at least one KV head, of at least one element",
+                    format!("{} heads of {} elements", kv.kv_heads, kv.head_dim),
+                );
+            }
             if kv.layers.is_empty() || kv.layers.windows(2).any(|w| w[0] >= w[1]) {
                 return refuse(
                     "kv.layers",
@@ -317,6 +357,154 @@ impl HeadHeader {
                 format!("{c:?}"),
             );
         }
+        if let Some(rule) = &self.retention
+            && !rule.is_usable()
+        {
+            return refuse(
+                "retention",
+                "finite constants, a and path_tokens above 0, and a ratio_range [least, most] with \
+                 0 < least <= most <= 1",
+                format!("{rule:?}"),
+            );
+        }
+        let m = &self.measured;
+        let shares = [Some(m.auroc_within_question), Some(m.auroc), m.brier, m.ece];
+        if shares.iter().flatten().any(|x| !(0.0..=1.0).contains(x)) {
+            return refuse("measured", "numbers from 0 to 1", format!("{m:?}"));
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::path::Path;
+
+    pub(crate) fn header() -> HeadHeader {
+        HeadHeader {
+            version: VERSION,
+            name: "made up".into(),
+            package: PackageRef {
+                name: "here".into(),
+                fingerprint: "00".into(),
+            },
+            check_at_tokens: vec![12],
+            kv: Some(KvInputs {
+                layers: vec![0, 3],
+                kv_heads: 2,
+                head_dim: 4,
+                pooling: Pooling::Attend {
+                    queries: 3,
+                    window: 5,
+                    rotary: None,
+                },
+            }),
+            logprob: Some(LogprobInputs {
+                statistics: vec![LogprobStatistic::Mean],
+            }),
+            text: Some(TextInputs {
+                prefix_ngrams: 2,
+                prompt_ngrams: 1,
+            }),
+            hidden: 2,
+            sampling: Sampling::default().into(),
+            workload: WorkloadRef {
+                name: "none".into(),
+                digest: "00".into(),
+            },
+            calibration: None,
+            retention: None,
+            measured: Measured {
+                auroc_within_question: 0.75,
+                auroc: 0.5,
+                brier: None,
+                ece: None,
+                questions: 3,
+                part: "none".into(),
+            },
+        }
+    }
+
+    fn refusal(header: &HeadHeader) -> String {
+        header.check(Path::new("x")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn sizes_that_no_memory_holds_are_refused_before_they_are_multiplied() {
+        assert!(header().check(Path::new("x")).is_ok());
+        let huge = usize::MAX / 2;
+        let edits: [fn(&mut HeadHeader, usize); 5] = [
+            |h, huge| h.kv.as_mut().unwrap().head_dim = huge,
+            |h, huge| h.kv.as_mut().unwrap().kv_heads = huge,
+            |h, huge| h.text.as_mut().unwrap().prefix_ngrams = huge,
+            |h, huge| h.text.as_mut().unwrap().prompt_ngrams = 2 * huge + 1,
+            |h, huge| h.hidden = huge,
+        ];
+        for (number, edit) in edits.iter().enumerate() {
+            let mut header = header();
+            edit(&mut header, huge);
+            assert!(refusal(&header).contains("memory can hold"), "{number}");
+        }
+        let mut header = header();
+        header.kv.as_mut().unwrap().head_dim = 0;
+        assert!(refusal(&header).contains("at least one KV head"));
+    }
+
+    #[test]
+    fn a_rule_or_a_measure_that_says_nothing_is_refused() {
+        let rule = Retention {
+            a: 2.0,
+            b: 0.4,
+            c: -0.3,
+            path_tokens: 40.0,
+            ratio_range: [0.25, 1.0],
+            points: 9,
+        };
+        let with = |rule| HeadHeader {
+            retention: Some(rule),
+            ..header()
+        };
+        assert!(with(rule).check(Path::new("x")).is_ok());
+        for wrong in [
+            Retention { a: 0.0, ..rule },
+            Retention {
+                a: f64::NAN,
+                ..rule
+            },
+            Retention {
+                b: f64::INFINITY,
+                ..rule
+            },
+            Retention {
+                c: f64::NAN,
+                ..rule
+            },
+            Retention {
+                path_tokens: 0.0,
+                ..rule
+            },
+            Retention {
+                ratio_range: [0.5, 0.25],
+                ..rule
+            },
+            Retention {
+                ratio_range: [0.0, 0.5],
+                ..rule
+            },
+            Retention {
+                ratio_range: [0.5, 1.5],
+                ..rule
+            },
+            Retention {
+                ratio_range: [f64::NAN, 0.5],
+                ..rule
+            },
+        ] {
+            assert!(refusal(&with(wrong)).contains("retention"), "{wrong:?}");
+        }
+        let mut unmeasured = header();
+        unmeasured.measured.auroc = f64::NAN;
+        assert!(refusal(&unmeasured).contains("measured"));
     }
 }

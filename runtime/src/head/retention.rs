@@ -36,7 +36,22 @@ impl Retention {
             * (budget_tokens / UNIT_TOKENS).powf(self.b)
             * (at_tokens as f64 / UNIT_TOKENS).powf(self.c);
         let [least, most] = self.ratio_range;
-        (1.0 / inverse).clamp(least, most)
+        // Not `clamp`, which panics at a range the wrong way round: the fields are anyone's to set.
+        (1.0 / inverse).max(least).min(most)
+    }
+
+    /// Whether every number is one that the rule can be: finite, a and the path's tokens above 0, the range within
+    /// (0, 1\] and the right way round.
+    pub(super) fn is_usable(&self) -> bool {
+        let [least, most] = self.ratio_range;
+        let above_zero = |x: f64| x > 0.0 && x.is_finite();
+        above_zero(self.a)
+            && above_zero(self.path_tokens)
+            && self.b.is_finite()
+            && self.c.is_finite()
+            && 0.0 < least
+            && least <= most
+            && most <= 1.0
     }
 
     /// Paths to keep of `paths` checked at `at_tokens`: the ratio at the budget that keeping so many takes.
@@ -90,5 +105,10 @@ mod tests {
         assert_eq!(rule.keep(16, 20), 2);
         assert_eq!(Retention { a: 1e-6, ..rule }.keep(16, 20), 8);
         assert_eq!(rule.keep(1, 20), 1);
+        let reversed = Retention {
+            ratio_range: [0.5, 0.125],
+            ..rule
+        };
+        assert!((1..=16).contains(&reversed.keep(16, 20)), "no panic");
     }
 }
