@@ -2,7 +2,10 @@
 //!
 //! γ⁻¹ = a · C^b · L^c: the best ratio at a budget of C tokens over all paths and a check at L. For each budget and check
 //! point every ratio is replayed with as many paths as the budget buys, N = C / (L + γ (T − L)), T the mean length of a
-//! path; the ratio whose votes are right most often is a point of the fit.
+//! path; the ratio whose votes are right most often is a point of the fit. Not so where the budget buys more paths than
+//! were collected at any of the ratios: how many there are would then decide which ratio is best.
+
+use std::collections::BTreeSet;
 
 use curt::head::Retention;
 use rand_chacha::ChaCha8Rng;
@@ -36,6 +39,9 @@ const FEWEST_PATHS: f64 = 3.0;
 /// Check points and budgets that the fit needs of each: three tell a slope from noise.
 const NEEDED: usize = 3;
 
+/// Points that the fit needs: two for each of its constants.
+const NEEDED_POINTS: usize = 6;
+
 /// Draws of N of the collected paths for each question.
 const DRAWS: usize = 4;
 
@@ -48,8 +54,11 @@ pub struct Point {
     pub at_tokens: usize,
     /// Ratios that the budget buys at least three and at most all collected paths for, and how often the vote was right.
     pub votes: Vec<(f64, f64)>,
-    /// The best of them by a parabola through their logarithms; `None` where it lies at an end of what was tried.
+    /// The best of them by a parabola through their logarithms; `None` where it, or the ratio whose vote was best, lies at
+    /// an end of what was tried.
     pub best: Option<f64>,
+    /// Whether a ratio could not be tried because the budget buys more paths than were collected. Not a point of the fit.
+    pub capped: bool,
 }
 
 /// A fit, or what is missing for one.
@@ -88,25 +97,35 @@ pub fn fit_retention(
             )?);
         }
     }
-    let usable: Vec<(&Point, f64)> = points.iter().filter_map(|p| Some((p, p.best?))).collect();
-    let distinct = |values: Vec<u64>| {
-        let mut values = values;
-        values.sort_unstable();
-        values.dedup();
+    let fitted = fit_points(&points, path_tokens);
+    Ok(RetentionFit {
+        rule: fitted.as_ref().ok().copied(),
+        missing: fitted.err(),
+        points,
+    })
+}
+
+/// The rule through the best ratios of `points`, or what is missing for it.
+fn fit_points(points: &[Point], path_tokens: f64) -> std::result::Result<Retention, String> {
+    let capped = points.iter().filter(|p| p.capped).count();
+    let tried = points.iter().filter(|p| !p.capped);
+    let usable: Vec<(&Point, f64)> = tried.filter_map(|p| Some((p, p.best?))).collect();
+    let distinct = |of: fn(&Point) -> u64| {
+        let values: BTreeSet<u64> = usable.iter().map(|(p, _)| of(p)).collect();
         values.len()
     };
-    let checks = distinct(usable.iter().map(|(p, _)| p.at_tokens as u64).collect());
-    let budgets = distinct(usable.iter().map(|(p, _)| p.budget_tokens as u64).collect());
-    let refuse = |missing: String| RetentionFit {
-        rule: None,
-        missing: Some(missing),
-        points: points.clone(),
-    };
-    if checks < NEEDED || budgets < NEEDED {
-        return Ok(refuse(format!(
-            "expected a best ratio inside the range tried at {NEEDED} check points and {NEEDED} budgets, got {checks} and \
-             {budgets}: collect more paths of each question, or more questions"
-        )));
+    let checks = distinct(|p| p.at_tokens as u64);
+    let budgets = distinct(|p| p.budget_tokens as u64);
+    if checks < NEEDED || budgets < NEEDED || usable.len() < NEEDED_POINTS {
+        return Err(format!(
+            "expected at least {NEEDED_POINTS} replays at {NEEDED} check points and {NEEDED} budgets whose best ratio lies \
+             inside those tried, got {} at {checks} and {budgets}; of the {} replays {capped} could not try every ratio for \
+             want of paths, and {} were best at an end or had no peak: collect more paths of each question, or more \
+             questions",
+            usable.len(),
+            points.len(),
+            points.len() - capped - usable.len(),
+        ));
     }
     let rows: Vec<([f64; 3], f64)> = usable
         .iter()
@@ -117,28 +136,32 @@ pub fn fit_retention(
         })
         .collect();
     let Some([log_a, b, c]) = least_squares(&rows) else {
-        return Ok(refuse(
-            "expected budgets and check points that vary apart, got ones that do not".into(),
-        ));
+        return Err(
+            "expected budgets and check points that vary apart, got ones that do not: collect more paths of each question"
+                .into(),
+        );
     };
-    if b.is_nan() || b >= 1.0 {
-        return Ok(refuse(format!(
-            "expected a ratio that falls more slowly than the budget grows (exponent below 1), got {b:.2}: collect more"
-        )));
+    if !(b > 0.0 && b < 1.0) {
+        return Err(format!(
+            "expected a ratio that falls as the budget grows, and more slowly than it (an exponent above 0 and below 1), \
+             got {b:.2}: collect more questions"
+        ));
+    }
+    let a = log_a.exp();
+    if !(a > 0.0 && a.is_finite() && c.is_finite()) {
+        return Err(format!(
+            "expected constants that are numbers, got a = {a} and c = {c}: collect more questions"
+        ));
     }
     let ratios = usable.iter().map(|(_, best)| *best);
     let range = ratios.fold([f64::MAX, 0.0f64], |[lo, hi], r| [lo.min(r), hi.max(r)]);
-    Ok(RetentionFit {
-        rule: Some(Retention {
-            a: log_a.exp(),
-            b,
-            c,
-            path_tokens,
-            ratio_range: range,
-            points: usable.len(),
-        }),
-        missing: None,
-        points,
+    Ok(Retention {
+        a,
+        b,
+        c,
+        path_tokens,
+        ratio_range: range,
+        points: usable.len(),
     })
 }
 
@@ -151,10 +174,14 @@ fn replayed(
     seed: u64,
 ) -> Result<Point> {
     let prefix = at_tokens as f64;
-    let mut votes = Vec::new();
+    let (mut votes, mut capped) = (Vec::new(), false);
     for ratio in RATIOS {
         let paths = budget_tokens / (prefix + ratio * (path_tokens - prefix).max(0.0));
-        if !(FEWEST_PATHS..=data.settings.paths as f64 + 0.5).contains(&paths) {
+        if paths > data.settings.paths as f64 + 0.5 {
+            capped = true;
+            continue;
+        }
+        if paths < FEWEST_PATHS {
             continue;
         }
         let paths = paths.round() as usize;
@@ -174,8 +201,9 @@ fn replayed(
     Ok(Point {
         budget_tokens,
         at_tokens,
-        best: vertex(&votes),
+        best: peak(&votes),
         votes,
+        capped,
     })
 }
 
@@ -188,6 +216,14 @@ fn draw(random: &mut ChaCha8Rng, of: usize, count: usize) -> Vec<usize> {
     all.truncate(count);
     all.sort_unstable();
     all
+}
+
+/// The best ratio of `votes`: where their parabola is highest. `None` unless it peaks inside what was tried, and the best
+/// vote itself lies inside too, above those of both ends.
+fn peak(votes: &[(f64, f64)]) -> Option<f64> {
+    let best = votes.iter().map(|v| v.1).fold(f64::MIN, f64::max);
+    let inside = votes.first()?.1 < best && votes.last()?.1 < best;
+    inside.then(|| vertex(votes)).flatten()
 }
 
 /// Where a parabola through (log ratio, votes) is highest; `None` where it opens upwards or peaks outside.
@@ -269,6 +305,89 @@ mod tests {
     }
 
     #[test]
+    fn the_best_vote_itself_must_lie_inside() {
+        // The parabola peaks inside, the best vote is at the least ratio: its best may lie below.
+        let votes = [
+            (0.25, 0.80),
+            (0.3536, 0.76),
+            (0.5, 0.79),
+            (0.7071, 0.74),
+            (1.0, 0.5),
+        ];
+        assert!(vertex(&votes).is_some());
+        assert_eq!(peak(&votes), None);
+        let mut inside = votes;
+        inside[1].1 = 0.81;
+        assert_eq!(peak(&inside), vertex(&inside));
+        inside[0].1 = 0.81;
+        assert_eq!(peak(&inside), None, "as good as an end");
+        assert_eq!(peak(&[]), None);
+    }
+
+    /// Points whose votes are highest where γ⁻¹ = a · C^b · L^c says.
+    fn points(a: f64, b: f64, c: f64) -> Vec<Point> {
+        let mut points = Vec::new();
+        for at_tokens in [16, 24, 32, 40] {
+            for budget_tokens in [200.0, 300.0, 400.0, 600.0] {
+                let budget: f64 = budget_tokens / UNIT_TOKENS;
+                let inverse = a * budget.powf(b) * (at_tokens as f64 / UNIT_TOKENS).powf(c);
+                let off = |r: f64| r.ln() + inverse.ln();
+                let votes: Vec<(f64, f64)> = RATIOS
+                    .iter()
+                    .map(|&r| (r, 0.8 - 0.05 * off(r).powi(2)))
+                    .collect();
+                points.push(Point {
+                    budget_tokens,
+                    at_tokens,
+                    best: peak(&votes),
+                    votes,
+                    capped: false,
+                });
+            }
+        }
+        points
+    }
+
+    #[test]
+    fn the_rule_that_made_the_votes_is_found() {
+        let (a, b, c) = (20.0, 0.46, 0.4);
+        let mut made = points(a, b, c);
+        assert!(made.iter().all(|p| p.best.is_some()));
+        // What paths that were not collected made of it is left out.
+        made[3].capped = true;
+        made[3].best = Some(0.9);
+        let rule = fit_points(&made, 60.0).unwrap();
+        // Parabolas and the rule are met exactly, but for the rounding of two systems of three equations.
+        for (got, wanted) in [(rule.a / a, 1.0), (rule.b, b), (rule.c, c)] {
+            assert!((got - wanted).abs() < 1e-6, "{rule:?}");
+        }
+        assert_eq!((rule.points, rule.path_tokens), (15, 60.0));
+        let inverse = a * (300.0 / UNIT_TOKENS).powf(b) * (24.0 / UNIT_TOKENS).powf(c);
+        assert!((rule.ratio(300.0, 24) * inverse - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_rule_that_the_points_do_not_carry_is_refused_with_the_reason() {
+        let refused = |points: &[Point], wanted: &str| {
+            let missing = fit_points(points, 60.0).unwrap_err();
+            assert!(
+                missing.contains(wanted),
+                "expected {wanted:?} in {missing:?}"
+            );
+        };
+        refused(&points(1.5, -0.3, -0.2), "exponent above 0 and below 1");
+        refused(&points(24.0, 1.2, 0.1), "exponent above 0 and below 1");
+        let mut few = points(20.0, 0.46, 0.4);
+        few.iter_mut().for_each(|p| p.capped |= p.at_tokens > 24);
+        refused(&few, "got 8 at 2 and 4");
+        refused(&few, "8 could not try every ratio for want of paths");
+        // One budget for each check point: three constants through three points.
+        let all = points(20.0, 0.46, 0.4);
+        let diagonal: Vec<Point> = (0..3).map(|i| all[5 * i].clone()).collect();
+        refused(&diagonal, "got 3 at 3 and 3");
+    }
+
+    #[test]
     fn data_that_cannot_carry_it_is_refused_with_what_is_missing() {
         let data = made_up(&["a", "b"], |q, p| path(q, p, vec![1; 40], p == 0));
         let scores: Scores = vec![vec![Some(0.5); 4]; 2];
@@ -276,5 +395,9 @@ mod tests {
         assert_eq!(fit.rule, None);
         assert!(fit.missing.unwrap().contains("3 check points"), "says what");
         assert_eq!(fit.points.len(), 10);
+        // Four paths of 40 tokens: at a check at 4, 32 tokens buy more than four at the least ratio, and so do more.
+        assert!(fit.points[..5].iter().all(|p| p.capped));
+        let one = replayed(&data, &[0, 1], (30, &scores), 96.0, 40.0, 0).unwrap();
+        assert!(!one.capped && !one.votes.is_empty());
     }
 }
