@@ -150,11 +150,12 @@ pub(crate) mod tests {
                 package_fingerprint: "f".into(),
                 workload: "w".into(),
                 workload_digest: "d".into(),
-                part: "train".into(),
+                part: crate::collect::TRAIN_PART.into(),
                 paths: count,
                 seed: 0,
                 prefix_tokens: Vec::new(),
                 rollouts: 0,
+                onnxruntime: None,
                 sampling: SamplingSettings {
                     temperature: 1.0,
                     top_k: 0,

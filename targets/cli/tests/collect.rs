@@ -206,9 +206,24 @@ fn a_folder_begun_otherwise_is_refused() {
         &["sampling.temperature", "1.0", "0.5", "workload_digest"],
     );
 
+    // Another ONNX Runtime may draw other tokens.
+    let settings = bench.dir.path().join("out/collect.toml");
+    let recorded = fs::read_to_string(&settings).unwrap();
+    fs::write(bench.dir.path().join("workload/workload.toml"), &other).unwrap();
+    let edited: String = recorded
+        .lines()
+        .map(|line| match line.starts_with("onnxruntime = ") {
+            true => "onnxruntime = \"1.0.0\"\n".into(),
+            false => format!("{line}\n"),
+        })
+        .collect();
+    assert_ne!(edited, recorded);
+    fs::write(&settings, edited).unwrap();
+    refused(&["--limit", "1"], &["onnxruntime was \"1.0.0\""]);
+    fs::write(&settings, &recorded).unwrap();
+
     let held = fs::File::open(bench.file("out")).unwrap();
     held.lock().unwrap();
-    fs::write(bench.dir.path().join("workload/workload.toml"), &other).unwrap();
     refused(&["--limit", "1"], &["another process is writing"]);
     drop(held);
 
@@ -219,6 +234,36 @@ fn a_folder_begun_otherwise_is_refused() {
     refused(&["--limit", "1"], &["line 2", "curt collect"]);
     fs::write(bench.file("out"), format!("{first}\n{first}\n{rest}")).unwrap();
     refused(&["--limit", "1"], &["each path once", "path 0 twice"]);
+}
+
+#[test]
+fn paths_are_not_thrown_away_because_their_settings_are_lost() {
+    if !library_or_skip("paths_are_not_thrown_away_because_their_settings_are_lost") {
+        return;
+    }
+    let bench = Bench::new();
+    let output = bench.collect("out", &["--limit", "2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let before = bench.lines("out");
+    let settings = bench.dir.path().join("out/collect.toml");
+    let recorded = fs::read_to_string(&settings).unwrap();
+    let refused = |extra: &[&str], wanted: &str| {
+        let output = bench.collect("out", extra);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(wanted), "expected {wanted:?} in {error:?}");
+        assert_eq!(bench.lines("out"), before, "nothing is thrown away");
+    };
+    fs::remove_file(&settings).unwrap();
+    refused(&[], "expected collect.toml beside it");
+    refused(&["--paths", "6"], "expected collect.toml beside it");
+    assert!(!settings.exists());
+    // Settings of another folder, under which no item is whole.
+    fs::write(&settings, recorded.replace("paths = 4", "paths = 6")).unwrap();
+    refused(&["--paths", "6"], "6 of at least one of the 2 items");
+    fs::write(&settings, recorded).unwrap();
+    let output = bench.collect("out", &["--limit", "2"]);
+    assert!(text(&output.stdout).contains("2 from before"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use curt::{AskOptions, CancelToken, Engine, Question};
 use curt_workload::{Item, Part, Workload};
 pub use paths_file::{PATHS_FILE, PathLine, read_paths};
-pub use settings::{Places, SETTINGS_FILE, SamplingSettings, Settings};
+pub use settings::{HELD_OUT_PART, Places, SETTINGS_FILE, SamplingSettings, Settings, TRAIN_PART};
 
 use crate::error::{Error, Result};
 use paths_file::PathsFile;
@@ -66,7 +66,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// [`Error::Settings`] for a folder begun with other settings, [`Error::Locked`] for one in use, [`Error::Data`] where
-/// lines in the middle are damaged, [`Error::Option`] for options outside their range, and what the runtime and the
+/// lines in the middle are damaged, settings are missing, or no item of several is whole, [`Error::Option`] for options outside their range, and what the runtime and the
 /// workload say; [`curt::Error::Cancelled`] among these. Lines written before an error stay.
 pub fn collect(
     engine: &mut Engine,

@@ -1,6 +1,6 @@
 //! `paths.jsonl`: one line a path. An item's lines are written together; what a killed process left half done is undone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -50,8 +50,8 @@ impl PathsFile {
     /// A half-written last line, and the lines of an item that has fewer than `paths`, are taken out.
     ///
     /// # Errors
-    /// [`Error::Locked`] while another process writes; [`Error::Data`] for a damaged line that is not the last, or a
-    /// path that is there twice.
+    /// [`Error::Locked`] while another process writes; [`Error::Data`] for a damaged line that is not the last, a path
+    /// that is there twice, or several items of which none is whole.
     pub(super) fn open(dir: &Path, paths: usize) -> Result<(Self, Done)> {
         let file = dir.join(PATHS_FILE);
         let failed = |source| Error::io(&file, "the paths cannot be read or written")(source);
@@ -115,6 +115,20 @@ impl PathsFile {
                 format!("item {item:?}"),
                 format!("at most {paths} paths, as --paths says"),
                 lines.len(),
+            ));
+        }
+        // A kill leaves one item unfinished. Where none is whole they are of other settings, and nothing is thrown away.
+        if whole.is_empty() && part.len() > 1 {
+            let counts: BTreeSet<usize> = part.values().map(Vec::len).collect();
+            return Err(Error::data(
+                &self.file,
+                "paths of an item",
+                format!(
+                    "{paths} of at least one of the {} items, as --paths says: name what they were collected with, or \
+                    another --out",
+                    part.len()
+                ),
+                format!("{counts:?}"),
             ));
         }
         let first_gone = part.values().flatten().map(|l| l.0).min();

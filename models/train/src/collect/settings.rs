@@ -7,11 +7,17 @@ use curt::{Package, SamplingDefaults};
 use curt_workload::{Part, Workload};
 use serde::{Deserialize, Serialize};
 
-use super::CollectOptions;
+use super::{CollectOptions, PATHS_FILE};
 use crate::error::{Error, Result};
 
 /// The file of settings, in the folder that is collected to.
 pub const SETTINGS_FILE: &str = "collect.toml";
+
+/// [`Settings::part`] of the part that heads may learn from.
+pub const TRAIN_PART: &str = "train";
+
+/// [`Settings::part`] of the part that they are judged by.
+pub const HELD_OUT_PART: &str = "held_out";
 
 /// Everything that decides what is collected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +31,7 @@ pub struct Settings {
     pub workload: String,
     /// [`Workload::digest`].
     pub workload_digest: String,
-    /// `train` or `held_out`.
+    /// [`TRAIN_PART`] or [`HELD_OUT_PART`].
     pub part: String,
     /// Paths of each item.
     pub paths: usize,
@@ -35,6 +41,10 @@ pub struct Settings {
     pub prefix_tokens: Vec<usize>,
     /// Continuations of each prefix.
     pub rollouts: usize,
+    /// Version of ONNX Runtime: another may round otherwise, and then draws other tokens. Absent, and not compared, in
+    /// folders begun before it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onnxruntime: Option<String>,
     /// How tokens are drawn.
     pub sampling: SamplingSettings,
     /// Where package and workload lay. Not compared: a moved folder is the same folder.
@@ -127,14 +137,15 @@ impl Settings {
             workload: workload.name().into(),
             workload_digest: workload.digest().into(),
             part: match options.part {
-                Part::Train => "train",
-                Part::HeldOut => "held_out",
+                Part::Train => TRAIN_PART,
+                Part::HeldOut => HELD_OUT_PART,
             }
             .into(),
             paths: options.paths,
             seed: options.seed,
             prefix_tokens: prefixes.clone(),
             rollouts: options.rollouts,
+            onnxruntime: Some(curt::session::library_info()?.version),
             sampling: SamplingSettings {
                 temperature: stated.temperature.ok_or_else(|| needed("temperature"))?,
                 top_k: stated.top_k.unwrap_or(neutral.top_k as u32),
@@ -171,11 +182,18 @@ impl Settings {
     /// Writes the settings to a new folder, or holds them against those of one that was begun.
     ///
     /// # Errors
-    /// [`Error::Settings`] where they differ.
+    /// [`Error::Settings`] where they differ; [`Error::Data`] for paths without the settings they were collected with.
     pub(super) fn keep_or_compare(&self, dir: &Path) -> Result<()> {
         let file = dir.join(SETTINGS_FILE);
         if file.exists() {
             return Self::read(dir)?.compare(self, &file);
+        }
+        let paths = dir.join(PATHS_FILE);
+        if std::fs::metadata(&paths).is_ok_and(|m| m.len() > 0) {
+            let expected = format!(
+                "{SETTINGS_FILE} beside it, which says how its paths were collected: put it back, or name another --out"
+            );
+            return Err(Error::data(&paths, "settings", expected, "none"));
         }
         let text = toml::to_string(self)
             .map_err(|e| Error::data(&file, "TOML", "settings that TOML can hold", e))?;

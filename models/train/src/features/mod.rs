@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use curt::Engine;
 use curt_workload::{Item, Part, Workload};
 
+use crate::collect::TRAIN_PART;
 use crate::data::Data;
 use crate::error::{Error, Result};
 
@@ -35,7 +36,7 @@ pub struct Pass {
 /// [`Error::Data`] for an item that the workload does not have, and what the runtime says.
 pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Vec<Vec<u32>>> {
     let part = match data.settings.part.as_str() {
-        "train" => Part::Train,
+        TRAIN_PART => Part::Train,
         _ => Part::HeldOut,
     };
     let items: HashMap<&str, &Item> = workload

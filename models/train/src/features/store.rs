@@ -1,6 +1,6 @@
 //! Numbers of each question in a file: appended question by question, gone on with after a kill, read back by place.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ const DIGEST: usize = 32;
 
 /// A file of `[paths, width]` half-precision numbers a question.
 ///
-/// Half precision: a feature is standardised to about 1 before it is used, and rounding it moves it by at most 2^-11.
+/// Half precision: rounding moves a number by at most 2^-11 of itself as it is stored. Features are standardised after
+/// that, so that one whose mean is large beside its spread is moved by more of its spread.
 pub struct Store {
     file: PathBuf,
     handle: File,
@@ -30,7 +31,7 @@ impl Store {
     /// from the first question on that is not the same, the file is cut.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Locked`] while another process has it open, [`Error::Io`].
     pub fn open(
         file: &Path,
         meaning: &str,
@@ -45,6 +46,11 @@ impl Store {
             .truncate(false)
             .open(file)
             .map_err(failed)?;
+        match handle.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked { file: file.into() }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
         let mut store = Self {
             file: file.into(),
             handle,
@@ -162,6 +168,9 @@ mod tests {
         assert_eq!(store.read(1).unwrap(), values);
         assert!(store.read(2).is_err());
         store.append(&digests[2], &[7.0; 6]).unwrap();
+        let second = Store::open(&file, "a", [2, 3], &digests).err().unwrap();
+        assert!(matches!(second, Error::Locked { .. }), "{second}");
+        drop(store);
         assert_eq!(open("a", &digests).read(2).unwrap(), [7.0; 6]);
         assert_eq!(open("a", &[[1; 32], [8; 32], [3; 32]]).questions(), 1);
         assert_eq!(open("b", &digests).questions(), 0);
