@@ -52,8 +52,12 @@ impl Kinds {
         text: false,
     };
 
-    /// The usual name of such a head: `kv-logprob`.
+    /// The usual name of such a head: `kv-logprob`. That of the cache alone is `kv-only`, since `kv` is by convention the
+    /// head that a package uses where none is named, whatever it reads beside the cache.
     pub fn name(self) -> String {
+        if self == Self::KV {
+            return "kv-only".into();
+        }
         let named = [
             (self.kv, "kv"),
             (self.logprob, "logprob"),
@@ -61,6 +65,14 @@ impl Kinds {
         ];
         let names: Vec<&str> = named.iter().filter(|n| n.0).map(|n| n.1).collect();
         names.join("-")
+    }
+
+    /// The controls of a head that reads this, in the order in which they are trained.
+    pub fn controls(self) -> Vec<Self> {
+        let with_kv = [Self::KV_LOGPROB, Self::KV];
+        let without = [Self::LOGPROB, Self::TEXT, Self::LOGPROB_TEXT];
+        let all = with_kv.into_iter().filter(|_| self.kv).chain(without);
+        all.filter(|&kinds| kinds != self).collect()
     }
 }
 
@@ -83,9 +95,36 @@ pub struct TextChoice {
 /// Texts an n-gram must stand in, and be missing in.
 const LEAST_TEXTS: usize = 12;
 
+/// Most n-grams of prefix and prompt while check points are compared.
+const SURVEY_NGRAMS: [usize; 2] = [1024, 0];
+
 /// The statistics that heads of this crate read.
 pub fn logprob_statistics() -> Vec<LogprobStatistic> {
     LogprobStatistic::ALL.to_vec()
+}
+
+/// A vocabulary of the questions studied at `at_tokens`: the most telling n-grams of their prefixes, and of their
+/// prompts.
+fn vocabulary(
+    search: &Search<'_>,
+    at_tokens: &[usize],
+    [most_prefix, most_prompt]: [usize; 2],
+) -> Vocabulary {
+    let of = &search.study.questions;
+    let prefixes = prefix_counts(search.data, of, at_tokens);
+    let prompts = count_ngrams(of.iter().map(|&q| search.prompts[q].as_slice()));
+    Vocabulary {
+        prefix: choose(&prefixes, LEAST_TEXTS, most_prefix),
+        prompt: choose(&prompts, LEAST_TEXTS, most_prompt),
+    }
+}
+
+/// What a text head reads while check points are compared, before it is tuned at one of them.
+pub fn survey_text(search: &Search<'_>, at_tokens: usize) -> Inputs {
+    Inputs {
+        text: Some(vocabulary(search, &[at_tokens], SURVEY_NGRAMS)),
+        ..Inputs::default()
+    }
 }
 
 /// Tunes the text control at `at_tokens` by cross-validation: how many n-grams of the prefix, whether those of the prompt
@@ -98,14 +137,6 @@ pub fn tune_text(
     at_tokens: &[usize],
     on_found: &mut dyn FnMut(&TextChoice),
 ) -> Result<Vec<TextChoice>> {
-    let data = search.data;
-    let prefixes = prefix_counts(data, &search.study.questions, at_tokens);
-    let of_prompts = search
-        .study
-        .questions
-        .iter()
-        .map(|&q| search.prompts[q].as_slice());
-    let prompts = count_ngrams(of_prompts);
     let linear = FitOptions {
         hidden: 0,
         learning_rate: 3e-3,
@@ -116,11 +147,8 @@ pub fn tune_text(
         ..search.fit
     };
     let mut tried: Vec<TextChoice> = Vec::new();
-    for (most_prefix, most_prompt) in [(256, 0), (1024, 0), (4096, 0), (1024, 256)] {
-        let vocabulary = Vocabulary {
-            prefix: choose(&prefixes, LEAST_TEXTS, most_prefix),
-            prompt: choose(&prompts, LEAST_TEXTS, most_prompt),
-        };
+    for most in [[256, 0], [1024, 0], [4096, 0], [1024, 256]] {
+        let vocabulary = vocabulary(search, at_tokens, most);
         let same = |t: &TextChoice| t.vocabulary == vocabulary;
         if tried.iter().any(same) {
             continue;
@@ -160,4 +188,25 @@ fn prefix_counts(
             .flat_map(move |&q| data.questions[q].running(at).map(move |p| &p.tokens[..at]))
     });
     count_ngrams(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_have_names_of_their_own() {
+        let names: Vec<String> = Kinds::KV_LOGPROB
+            .controls()
+            .into_iter()
+            .map(Kinds::name)
+            .collect();
+        assert_eq!(names, ["kv-only", "logprob", "text", "logprob-text"]);
+        let names: Vec<String> = Kinds::KV.controls().into_iter().map(Kinds::name).collect();
+        assert_eq!(names, ["kv-logprob", "logprob", "text", "logprob-text"]);
+        assert_eq!(
+            Kinds::TEXT.controls(),
+            [Kinds::LOGPROB, Kinds::LOGPROB_TEXT]
+        );
+    }
 }

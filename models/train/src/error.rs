@@ -51,6 +51,18 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+    /// A fit with nothing to fit to, or one that came out as no number.
+    #[error(
+        "{what}: expected {expected}, got {got}: collect more questions, or name another check point"
+    )]
+    Fit {
+        /// What was fitted.
+        what: String,
+        /// What is needed.
+        expected: String,
+        /// What there is.
+        got: String,
+    },
     /// The autodiff library refused or failed.
     #[error("training: {0}")]
     Autodiff(#[from] candle_core::Error),

@@ -6,7 +6,8 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// Resamples of an interval.
 const RESAMPLES: usize = 2000;
 
-/// The probability that a right path scores above a wrong one, ties by half. `None` where all are right or all wrong.
+/// The probability that a right path scores above a wrong one, ties by half; NaN where a score is NaN. `None` where all
+/// are right or all wrong.
 pub fn auroc(scores: &[f64], right: &[bool]) -> Option<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
@@ -14,6 +15,9 @@ pub fn auroc(scores: &[f64], right: &[bool]) -> Option<f64> {
     let negatives = right.len() - positives;
     if positives == 0 || negatives == 0 {
         return None;
+    }
+    if scores.iter().any(|s| s.is_nan()) {
+        return Some(f64::NAN);
     }
     let (mut pairs, mut below, mut at) = (0.0, 0.0, 0);
     while at < order.len() {
@@ -118,6 +122,7 @@ mod tests {
         }
         assert_eq!(auroc(&[1.0, 2.0], &[true, true]), None);
         assert_eq!(auroc(&[1.0, 2.0], &[false, true]), Some(1.0));
+        assert!(auroc(&[f64::NAN, 2.0], &[false, true]).unwrap().is_nan());
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::search::{CheckPoint, LayerSet};
 /// Everything that `curt train-head` found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Questions by use: fitted to, validated on.
-    pub questions: [usize; 2],
+    /// Questions by use: fitted to, stopped by, calibrated and measured on.
+    pub questions: [usize; 3],
     /// Share of right paths.
     pub right: f64,
     /// Mean tokens of a path.
@@ -61,13 +61,13 @@ pub struct HeadReport {
     pub inputs: usize,
     /// Hidden units.
     pub hidden: usize,
-    /// Step that validation took.
+    /// Step at which the questions to stop by were ordered best.
     pub step: usize,
     /// Mean AUROC within a question, cross-validated over the questions fitted to.
     pub cross_validated: f64,
-    /// On the validation part.
+    /// On the questions to measure on.
     pub measured: Measured,
-    /// On the validation part, by check point.
+    /// On the same, AUROC within a question by check point.
     pub by_check_point: Vec<(usize, f64)>,
     /// The head asked for minus this one, paired by question, cross-validated; absent for itself.
     pub head_above_this: Option<Paired>,
@@ -86,9 +86,10 @@ pub fn render(report: &Report) -> String {
 fn write(r: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
-        "{} questions to fit to, {} to validate on; {:.1} % of paths right, {:.1} tokens a path",
+        "{} questions to fit to, {} to stop by, {} to measure on; {:.1} % of paths right, {:.1} tokens a path",
         r.questions[0],
         r.questions[1],
+        r.questions[2],
         1e2 * r.right,
         r.path_tokens
     )?;
@@ -168,7 +169,7 @@ fn write(r: &Report, out: &mut String) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\nhead                cross-validated   validation: in a question   overall   Brier   ECE     inputs   step     bytes   first head minus this"
+        "\nhead                cross-validated     measured: in a question   overall   Brier   ECE     inputs   step     bytes   first head minus this"
     )?;
     for h in &r.heads {
         let number = |x: Option<f64>| x.map_or("–".into(), |x| format!("{x:.3}"));

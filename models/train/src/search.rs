@@ -108,37 +108,18 @@ impl Search<'_> {
         Table::gather(self.data, self.prompts, inputs, &mut points)
     }
 
-    /// Compares `grid`, one head a check point.
+    /// Finds out what a check at `at_tokens` by a head of `inputs` is worth.
     ///
     /// # Errors
-    /// Those of [`Self::rank`].
-    pub fn check_points(
+    /// Those of [`Self::rank`]; [`Error::Option`] for a check point that no path passes.
+    pub fn check_point(
         &mut self,
         inputs: &Inputs,
-        grid: &[usize],
-        budget_share: f64,
-        bytes_per_value: usize,
-        on_found: &mut dyn FnMut(&CheckPoint),
-    ) -> Result<Vec<(CheckPoint, Ranking)>> {
-        let mut found = Vec::new();
-        for &at_tokens in grid {
-            let ranking = self.rank(inputs, &[at_tokens])?;
-            let point =
-                self.check_point(at_tokens, &ranking, inputs, budget_share, bytes_per_value)?;
-            on_found(&point);
-            found.push((point, ranking));
-        }
-        Ok(found)
-    }
-
-    fn check_point(
-        &self,
         at_tokens: usize,
-        ranking: &Ranking,
-        inputs: &Inputs,
         budget_share: f64,
         bytes_per_value: usize,
-    ) -> Result<CheckPoint> {
+    ) -> Result<(CheckPoint, Ranking)> {
+        let ranking = self.rank(inputs, &[at_tokens])?;
         let of = &self.study.questions;
         let scores = ranking.scores.get(&at_tokens).ok_or_else(|| {
             Error::option(
@@ -153,13 +134,14 @@ impl Search<'_> {
         let values = inputs.kv.as_ref().map_or(0, |kv| {
             kv.layers.len() * kv.kv_heads * kv.head_dim * at_tokens
         });
-        Ok(CheckPoint {
+        let point = CheckPoint {
             at_tokens,
             auroc: ranking.auroc(),
             at_budget: affordable.map(kept).transpose()?,
             quarter: kept((self.data.settings.paths / 4).max(1))?,
             bytes_read: values * bytes_per_value,
-        })
+        };
+        Ok((point, ranking))
     }
 
     /// Finds the few layers that suffice for a head of `inputs` at `at_tokens`: the best alone, then the one that adds

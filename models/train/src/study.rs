@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Data, deal};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::Table;
 use crate::fit::{Examples, FitOptions, Shape, fit, score};
 use crate::measure::auroc;
@@ -33,7 +33,7 @@ pub struct Ranking {
 impl<'a> Study<'a> {
     /// Deals `questions` of `data`.
     pub fn new(data: &'a Data, questions: Vec<usize>, seed: u64) -> Self {
-        // Another seed than the one that set the validation part apart, or the folds would follow that order.
+        // Another seed than those that set questions apart, or the folds would follow that order.
         let folds = deal(data, &questions, FOLDS, seed.wrapping_add(1));
         Self {
             data,
@@ -42,10 +42,10 @@ impl<'a> Study<'a> {
         }
     }
 
-    /// Fits a network for each fold on the others and scores the fold, without looking at a validation part.
+    /// Fits a network for each fold on the others and scores the fold, without questions to stop by.
     ///
     /// # Errors
-    /// Those of [`fit`].
+    /// [`Error::Fit`] where a fold leaves no other question to fit to, and those of [`fit`].
     pub fn rank(
         &self,
         table: &Table,
@@ -68,6 +68,17 @@ impl<'a> Study<'a> {
                 } else if self.questions.binary_search(&group.question).is_ok() {
                     train.push(number);
                 }
+            }
+            if test.is_empty() {
+                continue;
+            }
+            if train.is_empty() {
+                return Err(Error::Fit {
+                    what: "cross-validation".into(),
+                    expected: "questions of several groups, so that each is scored by a head that has not seen its group"
+                        .into(),
+                    got: format!("{} questions, all of one", self.questions.len()),
+                });
             }
             let mut scaled = table.clone();
             let (shift, scale) = scaling::of_groups(table, &train);

@@ -1,5 +1,6 @@
 //! `curt train-head`: a stop head, and its controls, from the paths that `curt collect` wrote.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,7 +46,8 @@ pub struct Args {
     /// Share of all paths' tokens that a question may spend, where the check point is found.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
     budget: f64,
-    /// Also write the controls that are trained along, by name, into this folder.
+    /// Also write the controls that are trained along into this folder, by name: `kv-only`, `logprob`, `text`,
+    /// `logprob-text`; `kv-logprob` where the head reads otherwise.
     #[arg(long, value_name = "DIR")]
     controls: Option<PathBuf>,
     /// Package folder, where it is not where it was.
@@ -84,6 +86,12 @@ enum Pooling {
 
 /// Runs `curt train-head`.
 pub fn run(args: Args) -> Result<()> {
+    let kinds = Kinds {
+        kv: args.inputs.contains(&Input::Kv),
+        logprob: args.inputs.contains(&Input::Logprob),
+        text: args.inputs.contains(&Input::Text),
+    };
+    let outputs = Outputs::new(&args.out, kinds, args.controls.as_deref())?;
     let data = Data::read(&args.data)?;
     let places = data.settings.places.clone();
     let place = |named: &Option<PathBuf>, recorded: Option<PathBuf>, option: &str| {
@@ -116,11 +124,7 @@ pub fn run(args: Args) -> Result<()> {
     layers.dedup();
     let options = TrainOptions {
         name: stem(&args.out)?,
-        kinds: Kinds {
-            kv: args.inputs.contains(&Input::Kv),
-            logprob: args.inputs.contains(&Input::Logprob),
-            text: args.inputs.contains(&Input::Text),
-        },
+        kinds,
         check_at,
         layers,
         pooling: args.pooling.map(|p| match p {
@@ -139,7 +143,7 @@ pub fn run(args: Args) -> Result<()> {
     });
     view.bar.finish_and_clear();
     let mut trained = trained?;
-    write(&mut trained, &args.out, args.controls.as_deref())?;
+    outputs.write(&mut trained)?;
     print!("{}", report::render(&trained.report));
     println!(
         "{}: {:.0} s",
@@ -149,20 +153,55 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Writes the head, the controls where wanted, and the report beside the head.
-fn write(trained: &mut Trained, out: &Path, controls: Option<&Path>) -> Result<()> {
-    for (number, head) in trained.heads.iter().enumerate() {
-        let file = match (number, controls) {
-            (0, _) => out.to_path_buf(),
-            (_, Some(dir)) => dir.join(&head.header.name).with_extension("safetensors"),
-            (_, None) => continue,
-        };
-        trained.report.heads[number].file_bytes = Some(write_head(head, &file)?);
+/// Files to write.
+struct Outputs {
+    /// The head, and the controls where wanted, in the order in which they are trained.
+    heads: Vec<PathBuf>,
+    report: PathBuf,
+}
+
+impl Outputs {
+    /// The files of a head of `kinds` in `out`, and of its controls in the folder `controls`. No two are the same, so that
+    /// hours of training do not end with one written over another.
+    fn new(out: &Path, kinds: Kinds, controls: Option<&Path>) -> Result<Self> {
+        let mut heads = vec![out.to_path_buf()];
+        if let Some(dir) = controls {
+            let names = kinds.controls().into_iter().map(Kinds::name);
+            heads.extend(names.map(|name| dir.join(name).with_extension("safetensors")));
+        }
+        let report = out.with_extension("report.json");
+        let mut seen = BTreeSet::new();
+        for file in heads.iter().chain([&report]) {
+            if !seen.insert(whole(file)?) {
+                bail!(
+                    "--out, --controls: expected files of different names, got {} twice: name another --out, or another \
+                     folder for the controls",
+                    file.display()
+                );
+            }
+        }
+        Ok(Self { heads, report })
     }
-    let file = out.with_extension("report.json");
-    let mut text = serde_json::to_string_pretty(&trained.report)?;
-    text.push('\n');
-    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+
+    /// Writes the heads, and the report beside the first.
+    fn write(&self, trained: &mut Trained) -> Result<()> {
+        for (number, (head, file)) in trained.heads.iter().zip(&self.heads).enumerate() {
+            trained.report.heads[number].file_bytes = Some(write_head(head, file)?);
+        }
+        let mut text = serde_json::to_string_pretty(&trained.report)?;
+        text.push('\n');
+        fs::write(&self.report, text).with_context(|| format!("writing {}", self.report.display()))
+    }
+}
+
+/// `file` with its folder spelt out, as far as that is there.
+fn whole(file: &Path) -> Result<PathBuf> {
+    let file = std::path::absolute(file).with_context(|| format!("--out: {}", file.display()))?;
+    let dir = file.parent().and_then(|dir| dir.canonicalize().ok());
+    Ok(match (dir, file.file_name()) {
+        (Some(dir), Some(name)) => dir.join(name),
+        _ => file,
+    })
 }
 
 fn write_head(head: &HeadFile, file: &Path) -> Result<u64> {

@@ -12,7 +12,7 @@ pub use batch::{AttendSource, Batch, Examples};
 pub use loss::{Pairs, loss};
 pub use network::{AttendShape, Dropout, Network, Shape, Weights};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::Table;
 use crate::measure::{auroc, below, mean};
 
@@ -58,7 +58,7 @@ impl Default for FitOptions {
     }
 }
 
-/// Steps between two looks at the validation part.
+/// Steps between two looks at the questions to stop by.
 const LOOK_EVERY: usize = 20;
 
 /// Questions scored at once outside of training.
@@ -72,20 +72,27 @@ pub struct Fitted {
     pub step: usize,
 }
 
-/// Fits a network of `shape` to the groups `train` of `examples`. With `validation`, the weights are those of the look
-/// that ordered these groups best; without, the last.
+/// Fits a network of `shape` to the groups `train` of `examples`. With `stopping`, the weights are those of the look
+/// that ordered these groups best; without, or where no group of it has right and wrong paths, the last.
 ///
-/// `starting_pooled`: shift and scale of what the first queries pool is taken from the first training groups.
+/// Shift and scale of what attention pools are those of the first queries on the first training groups.
 ///
 /// # Errors
-/// [`crate::Error::Autodiff`], and those of [`Examples::batch`].
+/// [`Error::Fit`] where `train` is empty, [`Error::Autodiff`], and those of [`Examples::batch`].
 pub fn fit(
     examples: &mut Examples<'_, '_>,
     train: &[usize],
-    validation: &[usize],
+    stopping: &[usize],
     shape: Shape,
     options: &FitOptions,
 ) -> Result<Fitted> {
+    if train.is_empty() {
+        return Err(Error::Fit {
+            what: "fitting a network".into(),
+            expected: "at least one question to fit to".into(),
+            got: "none".into(),
+        });
+    }
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let mut network = Network::new(shape, &mut random)?;
     if shape.attend.is_some() {
@@ -127,12 +134,13 @@ pub fn fit(
             .min((1.0 + step as f64) / (10.0 + step as f64));
         blend(&mut average, &network.weights()?, keep);
         let last = step + 1 == options.steps;
-        if !validation.is_empty() && ((step + 1) % LOOK_EVERY == 0 || last) {
+        if !stopping.is_empty() && ((step + 1) % LOOK_EVERY == 0 || last) {
             let averaged = network.with_weights(&average)?;
-            let scores = score(&averaged, examples, validation)?;
-            let ranked = within(examples.table, validation, &scores);
+            let scores = score(&averaged, examples, stopping)?;
+            let ranked = within(examples.table, stopping, &scores);
             let ranked = mean(ranked.into_iter().flatten());
-            if best.as_ref().is_none_or(|(b, _, _)| ranked > *b) {
+            // NaN where no question has right and wrong paths, or a network that no number came out of.
+            if ranked.is_finite() && best.as_ref().is_none_or(|(b, _, _)| ranked > *b) {
                 best = Some((ranked, average.clone(), step + 1));
             }
         }
@@ -206,5 +214,73 @@ fn blend(average: &mut Weights, now: &Weights, keep: f64) {
     let keep = keep as f32;
     for (average, now) in average.0.iter_mut().flatten().zip(now.0.iter().flatten()) {
         *average = keep * *average + (1.0 - keep) * now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Group;
+
+    /// Questions of two paths each, the right one of which has the larger input; those from `mixed` on have none right.
+    fn table(questions: usize, mixed: usize) -> Table {
+        let rows = 0..2 * questions;
+        let right: Vec<bool> = rows.clone().map(|r| r % 2 == 0 && r / 2 < mixed).collect();
+        let value = |r: usize| if r % 2 == 0 { 1.0 } else { -1.0 } + r as f32 / 64.0;
+        Table {
+            width: 1,
+            values: rows.clone().map(value).collect(),
+            labels: right.iter().map(|&r| f32::from(u8::from(r))).collect(),
+            right,
+            paths: rows.map(|r| r % 2).collect(),
+            groups: (0..questions)
+                .map(|question| Group {
+                    question,
+                    at_tokens: 8,
+                    rows: 2 * question..2 * question + 2,
+                })
+                .collect(),
+        }
+    }
+
+    fn fitted(table: &Table, train: &[usize], stopping: &[usize]) -> Result<Fitted> {
+        let mut examples = Examples {
+            table,
+            attend: None,
+        };
+        let shape = Shape {
+            attend: None,
+            dense: 1,
+            hidden: 0,
+        };
+        let options = FitOptions {
+            hidden: 0,
+            steps: 60,
+            learning_rate: 0.05,
+            ..FitOptions::default()
+        };
+        fit(&mut examples, train, stopping, shape, &options)
+    }
+
+    #[test]
+    fn looks_that_say_nothing_do_not_stop_it() {
+        let table = table(12, 8);
+        let train: Vec<usize> = (0..8).collect();
+        let blind = fitted(&table, &train, &[8, 9, 10, 11]).unwrap();
+        assert_eq!(blind.step, 60, "the last, not the first look");
+        let mut examples = Examples {
+            table: &table,
+            attend: None,
+        };
+        let scores = score(&blind.network, &mut examples, &train).unwrap();
+        assert!(scores.iter().all(|s| s.is_finite()));
+        let ranked = within(&table, &train, &scores);
+        assert_eq!(ranked, [Some(1.0); 8]);
+    }
+
+    #[test]
+    fn nothing_to_fit_to_is_an_error() {
+        let error = fitted(&table(4, 4), &[], &[0, 1]).err().unwrap();
+        assert!(matches!(error, Error::Fit { .. }), "{error}");
     }
 }

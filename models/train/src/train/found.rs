@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Event, Listener, Trainer};
-use crate::controls::{Kinds, TextChoice, logprob_statistics, tune_text};
+use crate::controls::{Kinds, TextChoice, logprob_statistics, survey_text, tune_text};
 use crate::error::{Error, Result};
 use crate::features::{Inputs, KvColumns};
 use crate::retention::{RetentionFit, fit_retention};
@@ -40,7 +40,7 @@ impl Trainer<'_> {
         } else {
             options.layers.clone()
         };
-        // N-grams are chosen at a check point, so text is left out while check points are compared.
+        // N-grams are chosen at a check point. A head that reads other things beside is compared by these.
         let without_text = Kinds {
             text: false,
             ..options.kinds
@@ -48,23 +48,34 @@ impl Trainer<'_> {
         let searched = self.inputs(without_text, &survey, None);
         let mut check_points = Vec::new();
         let mut rankings: BTreeMap<usize, Ranking> = BTreeMap::new();
-        if searched.width() > 0 {
-            let found = self.search.check_points(
-                &searched,
-                grid,
+        for &at in grid {
+            let searched = if searched.width() > 0 {
+                &searched
+            } else {
+                &survey_text(&self.search, at)
+            };
+            let (point, ranking) = self.search.check_point(
+                searched,
+                at,
                 options.budget_share,
                 self.bytes_per_value,
-                &mut |p| on_event(Event::CheckPoint(p)),
             )?;
-            for (point, ranking) in found {
-                rankings.insert(point.at_tokens, ranking);
-                check_points.push(point);
-            }
+            on_event(Event::CheckPoint(&point));
+            rankings.insert(at, ranking);
+            check_points.push(point);
         }
         let mut at = options.check_at.clone();
         if at.is_empty() {
-            let found = choose(&check_points);
-            at.extend(found.or_else(|| grid.first().copied()));
+            at.push(choose(&check_points).ok_or_else(|| {
+                Error::option(
+                    "--budget",
+                    format!(
+                        "a share that leaves tokens for at least one path after one of the check points {grid:?}, or a \
+                         --check-at"
+                    ),
+                    options.budget_share,
+                )
+            })?);
         }
         let (layers, layer_sets) = if !options.kinds.kv || !options.layers.is_empty() {
             (options.layers.clone(), Vec::new())

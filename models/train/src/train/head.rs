@@ -9,7 +9,7 @@ use super::found::Found;
 use super::{Event, Listener, PoolingKind, QUERIES, Trained, Trainer};
 use crate::calibrate::{brier, calibrated, expected_calibration_error, platt};
 use crate::controls::Kinds;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::{Inputs, SPANS, Table};
 use crate::fit::{
     AttendShape, AttendSource, Examples, FitOptions, Fitted, Shape, fit, score, within,
@@ -19,6 +19,10 @@ use crate::report::{HeadReport, PoolingTest, Report};
 use crate::scaling;
 use crate::search::compare;
 use crate::study::Ranking;
+
+/// What [`Measured`] says of where its questions come from: groups of the training part that nothing was fitted to, and
+/// that did not choose the step.
+const MEASURED_PART: &str = "validation";
 
 /// How one head is built.
 struct Plan {
@@ -43,14 +47,9 @@ impl Trainer<'_> {
             attend = None;
         }
         let asked = self.options.kinds;
-        let mut all = vec![asked];
-        let with_kv = [Kinds::KV_LOGPROB, Kinds::KV];
-        all.extend(with_kv.into_iter().filter(|&k| asked.kv && k != asked));
-        let without = [Kinds::LOGPROB, Kinds::TEXT, Kinds::LOGPROB_TEXT];
-        all.extend(without.into_iter().filter(|&k| k != asked));
         let (mut heads, mut reports) = (Vec::new(), Vec::new());
         let mut first: Option<Ranking> = None;
-        for kinds in all {
+        for kinds in std::iter::once(asked).chain(asked.controls()) {
             let (mut head, mut report, ranking) = self.head(kinds, &found, &mut attend)?;
             head.header.retention = found.retention.rule;
             match &first {
@@ -67,7 +66,11 @@ impl Trainer<'_> {
         Ok(Trained {
             heads,
             report: Report {
-                questions: [self.search.study.questions.len(), self.validation.len()],
+                questions: [
+                    self.parts.fitted.len(),
+                    self.parts.stopping.len(),
+                    self.parts.measured.len(),
+                ],
                 right: mean(paths.map(|p| f64::from(u8::from(p.correct)))),
                 path_tokens: self.data.path_tokens(),
                 check_points: found.check_points,
@@ -174,26 +177,28 @@ impl Trainer<'_> {
             let mine = groups.filter(|(_, g)| of.binary_search(&g.question).is_ok());
             mine.map(|(number, _)| number).collect()
         };
-        let (train, validation) = (part(&self.search.study.questions), part(&self.validation));
+        let parts = &self.parts;
+        let [train, stopping, validation] =
+            [&parts.fitted, &parts.stopping, &parts.measured].map(|of| part(of));
         let scaled = scaling::of_groups(&table, &train);
         scaling::apply(&mut table, &scaled.0, &scaled.1);
         let mut examples = Examples {
             table: &table,
             attend: attend.as_mut().filter(|_| plan.attend),
         };
-        let fitted = fit(&mut examples, &train, &validation, plan.shape, &plan.fit)?;
+        let fitted = fit(&mut examples, &train, &stopping, plan.shape, &plan.fit)?;
         let logits = score(&fitted.network, &mut examples, &validation)?;
-        let (measured, calibration) = self.measured(&table, &validation, &logits);
+        let name = if kinds == self.options.kinds {
+            self.options.name.clone()
+        } else {
+            kinds.name()
+        };
+        let (measured, calibration) = self.measured(&name, &table, &validation, &logits)?;
         let ranked = within(&table, &validation, &logits);
         let at = |at: usize| {
             let here = validation.iter().zip(&ranked);
             let here = here.filter(|(g, _)| table.groups[**g].at_tokens == at);
             mean(here.filter_map(|(_, r)| *r))
-        };
-        let name = if kinds == self.options.kinds {
-            self.options.name.clone()
-        } else {
-            kinds.name()
         };
         let report = HeadReport {
             name: name.clone(),
@@ -211,12 +216,17 @@ impl Trainer<'_> {
         Ok((file(header, plan, &fitted, scaled)?, report, ranking))
     }
 
+    /// Calibrates and measures the head `name` by its logits of the groups `validation`.
+    ///
+    /// # Errors
+    /// [`Error::Fit`] where a measure is no number.
     fn measured(
         &self,
+        name: &str,
         table: &Table,
         validation: &[usize],
         logits: &[f64],
-    ) -> (Measured, Option<Calibration>) {
+    ) -> Result<(Measured, Option<Calibration>)> {
         let rows = validation
             .iter()
             .flat_map(|&g| table.groups[g].rows.clone());
@@ -231,10 +241,25 @@ impl Trainer<'_> {
             auroc: auroc(logits, &right).unwrap_or(f64::NAN),
             brier: probabilities.map(|p| brier(p, &right)),
             ece: probabilities.map(|p| expected_calibration_error(p, &right)),
-            questions: self.validation.len(),
-            part: "validation".into(),
+            questions: self.parts.measured.len(),
+            part: MEASURED_PART.into(),
         };
-        (measured, calibration)
+        let m = &measured;
+        let all = [Some(m.auroc_within_question), Some(m.auroc), m.brier, m.ece];
+        let logits = logits.iter().copied();
+        if let Some(wrong) = all
+            .into_iter()
+            .flatten()
+            .chain(logits)
+            .find(|x| !x.is_finite())
+        {
+            return Err(Error::Fit {
+                what: format!("measuring the head {name:?}"),
+                expected: "logits and measures that are numbers".into(),
+                got: wrong.to_string(),
+            });
+        }
+        Ok((measured, calibration))
     }
 
     fn header(

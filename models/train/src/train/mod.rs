@@ -2,6 +2,7 @@
 
 mod found;
 mod head;
+mod parts;
 
 use std::collections::BTreeMap;
 
@@ -10,17 +11,16 @@ use curt::{CancelToken, Engine};
 use curt_workload::Workload;
 use serde::Serialize;
 
+use crate::collect::TRAIN_PART;
 use crate::controls::{Kinds, TextChoice};
-use crate::data::{Data, deal};
+use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::features::{KvColumns, Pass, SPANS, means, prompts, windows};
 use crate::fit::{AttendSource, FitOptions};
 use crate::report::{HeadReport, Report};
 use crate::search::{CheckPoint, LayerSet, Search, default_grid, path_tokens};
 use crate::study::Study;
-
-/// One question in so many is validated on.
-const VALIDATED: usize = 5;
+use parts::Parts;
 
 /// Fewest questions of which some paths are right and some wrong that training takes.
 const LEAST_MIXED: usize = 20;
@@ -95,8 +95,9 @@ pub type Listener<'a> = dyn FnMut(Event<'_>) + Send + 'a;
 /// One core, apart from the rebuilding of keys and values. The same data, options and machine give the same heads.
 ///
 /// # Errors
-/// [`Error::Data`] where package or workload are not those of the data, [`Error::TooLittle`] for too few questions,
-/// [`Error::Option`] for check points or layers that are not there, and what runtime and training say.
+/// [`Error::Data`] where package or workload are not those of the data, or it is of the held-out part,
+/// [`Error::TooLittle`] for too few questions in all or at a check point, [`Error::Option`] for check points or layers
+/// that are not there, [`Error::Fit`] for a head that no number comes out of, and what runtime and training say.
 pub fn train(
     engine: &mut Engine,
     workload: &Workload,
@@ -106,18 +107,17 @@ pub fn train(
 ) -> Result<Trained> {
     check_origin(engine, workload, data)?;
     check_enough(data)?;
-    let prompts = prompts(engine, workload, data)?;
-    let all: Vec<usize> = (0..data.questions.len()).collect();
-    let validation = deal(data, &all, VALIDATED, options.seed).swap_remove(0);
-    let training: Vec<usize> = all
-        .into_iter()
-        .filter(|q| validation.binary_search(q).is_err())
-        .collect();
+    let parts = Parts::deal(data, options.seed);
     let grid = if options.check_at.is_empty() {
-        default_grid(path_tokens(data, &training))
+        parts.with_enough(data, default_grid(path_tokens(data, &parts.fitted)))?
     } else {
+        check_ascending(&options.check_at)?;
+        for &at in &options.check_at {
+            parts.check_enough(data, at)?;
+        }
         options.check_at.clone()
     };
+    let prompts = prompts(engine, workload, data)?;
     let mut stores = BTreeMap::new();
     if options.kinds.kv {
         let cancel = &options.cancel;
@@ -131,11 +131,11 @@ pub fn train(
         .num_threads(1)
         .build()
         .map_err(|e| Error::option("threads", "a thread for training", e))?;
-    let study = Study::new(data, training, options.seed);
+    let study = Study::new(data, parts.fitted.clone(), options.seed);
     let mut trainer = Trainer {
         data,
         options,
-        validation,
+        parts,
         columns: KvColumns {
             layers: (0..geometry.layers).collect(),
             spans: (0..SPANS.len()).collect(),
@@ -185,7 +185,7 @@ pub fn train(
 struct Trainer<'a> {
     data: &'a Data,
     options: &'a TrainOptions,
-    validation: Vec<usize>,
+    parts: Parts,
     /// All layers and spans.
     columns: KvColumns,
     bytes_per_value: usize,
@@ -193,8 +193,19 @@ struct Trainer<'a> {
 }
 
 fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()> {
-    let fingerprint = engine.package().fingerprint()?;
     let recorded = &data.settings;
+    if recorded.part != TRAIN_PART {
+        return Err(Error::data(
+            &data.dir.join(crate::collect::SETTINGS_FILE),
+            "part",
+            format!(
+                "{TRAIN_PART}: a head that learned from the part that it is judged by would be judged too well; collect \
+                 with --part train"
+            ),
+            &recorded.part,
+        ));
+    }
+    let fingerprint = engine.package().fingerprint()?;
     for (field, recorded, here) in [
         (
             "package_fingerprint",
@@ -213,6 +224,17 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
             let file = data.dir.join(crate::collect::SETTINGS_FILE);
             return Err(Error::data(&file, field, expected, recorded));
         }
+    }
+    Ok(())
+}
+
+fn check_ascending(check_at: &[usize]) -> Result<()> {
+    if check_at.first() == Some(&0) || check_at.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(Error::option(
+            "--check-at",
+            "check points from 1 token up, ascending",
+            format!("{check_at:?}"),
+        ));
     }
     Ok(())
 }
