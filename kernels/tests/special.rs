@@ -124,6 +124,17 @@ fn special_queries_and_scales_of_int8() {
     }
 }
 
+/// A masked position does not widen what the oracle lets pass of the others.
+#[test]
+fn a_logit_of_minus_infinity_leaves_the_oracle_its_bound() {
+    let keys = [vec![0.5], vec![f64::NEG_INFINITY], vec![0.25]];
+    let values = [vec![1.0], vec![7.0], vec![-1.0]];
+    let expected = reference::attend(&keys, &values, &[1.0], |_| 0.0)[0];
+    assert!(expected.bound < 1e-4, "{expected:?}");
+    assert!(expected.admits(expected.value as f32));
+    assert!(!expected.admits(expected.value as f32 + 1e-3));
+}
+
 #[test]
 fn every_logit_minus_infinity_is_nan() {
     for variant in attends() {

@@ -38,7 +38,7 @@ pub struct Expected {
 
 impl Expected {
     /// Whether `got` is the value: NaN for NaN, the same infinity, the same zero where both are zero, or within the
-    /// bound.
+    /// bound, which an ordinary value must have.
     pub fn admits(self, got: f32) -> bool {
         if self.value.is_nan() {
             return got.is_nan();
@@ -46,6 +46,10 @@ impl Expected {
         if self.value.is_infinite() {
             return f64::from(got) == self.value;
         }
+        assert!(
+            self.bound.is_finite(),
+            "{self:?} would admit every number there is"
+        );
         let zeros = self.value == 0.0 && got == 0.0;
         (f64::from(got) - self.value).abs() <= self.bound
             && (!zeros || self.value.is_sign_negative() == got.is_sign_negative())
@@ -87,9 +91,12 @@ pub fn attend(
     let logits: Vec<f64> = keys.iter().map(|k| terms(k).iter().sum()).collect();
     // Each product, its scaling before, and each addition round once.
     let roundings = (head_dim + 2) as f64 * U;
+    // A logit of −∞ is exact, and one of NaN or +∞ leaves nothing to bound.
     let logit_bound = keys
         .iter()
-        .map(|k| terms(k).iter().map(|t| t.abs()).sum::<f64>() * roundings + logit_error(k))
+        .zip(&logits)
+        .filter(|(_, logit)| logit.is_finite())
+        .map(|(k, _)| terms(k).iter().map(|t| t.abs()).sum::<f64>() * roundings + logit_error(k))
         .fold(0.0, f64::max);
     let broken = logits.iter().any(|l| l.is_nan() || *l == f64::INFINITY)
         || logits.iter().all(|l| *l == f64::NEG_INFINITY);
