@@ -145,6 +145,46 @@ fn every_logit_minus_infinity_is_nan() {
     }
 }
 
+/// A weight that is 0 makes NaN of an infinite value, in every variant from the same logit on: e⁻⁸⁷.
+#[test]
+fn weights_are_zero_from_the_same_logit_on() {
+    for head_dim in HEAD_DIMS {
+        for below in [80.0f32, 86.0, 88.0, 90.0, 100.0, 103.0, 200.0] {
+            for at in [0, 1, 5] {
+                let mut keys = vec![0.0; 6 * head_dim];
+                keys[at * head_dim] = -below;
+                let mut values = vec![1.0; 6 * head_dim];
+                values[at * head_dim + head_dim / 2] = f32::INFINITY;
+                let mut queries = vec![0.0; 4 * head_dim];
+                queries[..head_dim].fill(1.0);
+                queries[3 * head_dim] = 1.0;
+                let keys = plain(Dtype::F32, 6, head_dim, &keys);
+                let values = plain(Dtype::F32, 6, head_dim, &values);
+                assert_as_reference(&keys, &values, &queries, &format!("{below} below"));
+            }
+        }
+    }
+}
+
+/// An infinite value whose weight two larger logits take to 0, one after the other: infinite, or NaN.
+#[test]
+fn an_infinite_value_is_never_forgotten() {
+    let (len, head_dim) = (200, 16);
+    let (mut keys, mut values) = (vec![0.0; len * head_dim], vec![1.0; len * head_dim]);
+    (keys[100 * head_dim], keys[199 * head_dim]) = (70.0, 140.0);
+    values[0] = f32::INFINITY;
+    let keys = plain(Dtype::F32, len, head_dim, &keys);
+    let values = plain(Dtype::F32, len, head_dim, &values);
+    for variant in attends() {
+        let got = pool(variant, &keys, &values, &[1.0; 16]);
+        assert!(
+            !got[0].is_finite() && got[0] != f32::NEG_INFINITY,
+            "{variant:?}: {got:?}"
+        );
+        assert!(got[1..].iter().all(|x| *x == 1.0), "{variant:?}: {got:?}");
+    }
+}
+
 /// The largest logit grows, falls or stands in the middle, over tiles, by more than f32's exponent could take.
 #[test]
 fn sums_are_rescaled_when_a_larger_logit_comes() {

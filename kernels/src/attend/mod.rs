@@ -182,7 +182,7 @@ impl Attend {
     /// * A logit of NaN or +∞ makes every element of that query NaN, and so does it when every logit is −∞. A logit
     ///   that overflows f32 is infinite.
     /// * A NaN value makes its element NaN for every query; an infinite value makes it infinite, or NaN where its weight
-    ///   is 0.
+    ///   is 0. Where no single larger logit took its weight to 0, but several one after the other, it may be either.
     ///
     /// # Errors
     /// [`ShapeError`] where keys and values differ in shape, `head` is not below `kv_heads`, or a slice has not the

@@ -2,6 +2,7 @@
 
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
+use crate::lanes::LEAST_EXPONENT;
 
 pub(super) const STAGES: Stages = Stages {
     name: "scalar",
@@ -23,6 +24,15 @@ fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weigh
     }
 }
 
+/// As [`crate::lanes::exp2`]: 0 from where the other variants have it so.
+fn exp2(x: f32) -> f32 {
+    if x.round_ties_even() < LEAST_EXPONENT {
+        0.0
+    } else {
+        x.exp2()
+    }
+}
+
 fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     for m in 0..GROUP {
         let tile = &mut weights[..positions];
@@ -33,10 +43,10 @@ fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
             .fold(before, |max, w| if w[m] > max { w[m] } else { max });
         let mut sum = 0.0;
         for weight in tile.iter_mut() {
-            weight[m] = (weight[m] - max).exp2();
+            weight[m] = exp2(weight[m] - max);
             sum += weight[m];
         }
-        state.rescale[m] = (before - max).exp2();
+        state.rescale[m] = exp2(before - max);
         state.sum[m] = state.sum[m] * state.rescale[m] + sum;
         state.max[m] = max;
     }

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, Integers, Lanes};
+use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
 
 /// The expression, in a method of [`Avx2`].
 macro_rules! vector {
@@ -116,7 +116,7 @@ impl Lanes for Avx2 {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), bias);
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
             // Not a number is not less: `y` stays.
-            let keep = _mm256_cmp_ps::<_CMP_NLT_UQ>(n, _mm256_set1_ps(-125.0));
+            let keep = _mm256_cmp_ps::<_CMP_NLT_UQ>(n, _mm256_set1_ps(LEAST_EXPONENT));
             _mm256_and_ps(keep, _mm256_mul_ps(y, power))
         })
     }

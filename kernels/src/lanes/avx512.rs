@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, Integers, Lanes};
+use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
 
 /// The expression, in a method of [`Avx512`].
 macro_rules! vector {
@@ -119,7 +119,12 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
 
     #[inline(always)]
     fn times_power_of_two(self, y: __m512, n: __m512) -> __m512 {
-        vector!(_mm512_scalef_ps(y, n))
+        vector!({
+            // Not a number is not less: `y` stays.
+            let least = _mm512_set1_ps(LEAST_EXPONENT);
+            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(n, least);
+            _mm512_maskz_scalef_ps(keep, y, n)
+        })
     }
 
     #[inline(always)]

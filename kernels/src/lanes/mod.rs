@@ -13,6 +13,9 @@ pub(crate) mod neon;
 /// Queries whose dot products with a few keys are computed together.
 pub(crate) const GROUP: usize = 4;
 
+/// 2^x is taken for 0 where the integer nearest to x is less: 2⁻¹²⁶ times a factor below 1 would be subnormal.
+pub(crate) const LEAST_EXPONENT: f32 = -125.0;
+
 /// Registers of f32 lanes.
 pub(crate) trait Lanes: Copy {
     /// One register.
@@ -85,7 +88,8 @@ pub(crate) trait Lanes: Copy {
     /// for NaN and otherwise finite.
     fn nearest_integer_and_rest(self, x: Self::V) -> (Self::V, Self::V);
 
-    /// y · 2ⁿ, where n is what [`Self::nearest_integer_and_rest`] found; 0 for n below −125, or rounded.
+    /// y · 2ⁿ, where n is what [`Self::nearest_integer_and_rest`] found; 0 for n below [`LEAST_EXPONENT`], NaN
+    /// for NaN.
     fn times_power_of_two(self, y: Self::V, n: Self::V) -> Self::V;
 
     /// Of four registers, the sums over some of the lanes, for [`Self::store_sums`].
@@ -138,7 +142,8 @@ pub(crate) trait Integers: Lanes {
     fn integer_sums_of_four(self, sums: [Self::Sums; GROUP]) -> Self::V;
 }
 
-/// 2^x for x ≤ 0, within 2 units in the last place: exactly 1 at 0, NaN for NaN, 0 for −∞. From 2⁻¹²⁵ down it may be 0.
+/// 2^x for x ≤ 0, within 2 units in the last place: exactly 1 at 0, NaN for NaN, 0 for −∞
+/// and from [`LEAST_EXPONENT`] down.
 ///
 /// The polynomial is that of Cephes' exp2f, on −½ to ½.
 #[inline(always)]

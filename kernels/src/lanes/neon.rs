@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::{GROUP, Integers, Lanes};
+use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
 
 /// The expression, in a method of [`Neon`].
 macro_rules! vector {
@@ -115,7 +115,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
             let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
             let power = vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent));
             // Not a number is not less: `y` stays.
-            let less = vcltq_f32(n, vdupq_n_f32(-125.0));
+            let less = vcltq_f32(n, vdupq_n_f32(LEAST_EXPONENT));
             vbslq_f32(less, vdupq_n_f32(0.0), vmulq_f32(y, power))
         })
     }
