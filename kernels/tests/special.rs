@@ -135,6 +135,44 @@ fn a_logit_of_minus_infinity_leaves_the_oracle_its_bound() {
     assert!(!expected.admits(expected.value as f32 + 1e-3));
 }
 
+/// A query of NaN or infinity is no concern of those that share its registers.
+#[test]
+fn broken_queries_leave_their_neighbours_as_they_are() {
+    let mut numbers = Numbers(11);
+    for dtype in DTYPES {
+        for head_dim in HEAD_DIMS {
+            let n = 67 * head_dim;
+            let scales = match dtype {
+                Dtype::I8 => Scales::PerTensor(0.01),
+                _ => Scales::None,
+            };
+            let elements = numbers.take(n, 1.0);
+            let keys = Buffer::new(dtype, [1, 67, head_dim], 0, 0, scales, &elements);
+            let values = plain(Dtype::F32, 67, head_dim, &numbers.take(n, 1.0));
+            let queries = numbers.take(4 * head_dim, 0.5);
+            for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for m in 0..4 {
+                    let mut with = queries.clone();
+                    with[m * head_dim] = broken;
+                    for variant in attends() {
+                        let want = pool(variant, &keys, &values, &queries);
+                        let got = pool(variant, &keys, &values, &with);
+                        for (other, want) in want.chunks(head_dim).enumerate() {
+                            let got = &got[other * head_dim..][..head_dim];
+                            let case = (variant, dtype, head_dim, broken, m, other);
+                            if other == m {
+                                assert!(got.iter().all(|x| x.is_nan()), "{case:?}: {got:?}");
+                            } else {
+                                assert_eq!(got, want, "{case:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_logit_minus_infinity_is_nan() {
     for variant in attends() {

@@ -39,7 +39,7 @@ fn mix<E: Element>(
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) -> bool {
+fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) {
     rounded::round::<Avx2>(queries, rows, steps)
 }
 

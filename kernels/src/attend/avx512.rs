@@ -54,7 +54,7 @@ fn mix<E: Element>(
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) -> bool {
+fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) {
     rounded::round::<Avx512>(queries, rows, steps)
 }
 

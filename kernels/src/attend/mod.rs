@@ -86,8 +86,8 @@ type Weigh = unsafe fn(usize, &mut Weights, &mut State<'_>);
 /// number of queries, and the sums, `[GROUP, padded head_dim]`.
 type Mix = unsafe fn(&Tile<'_>, &Weights, &State<'_>, usize, &mut [f32]);
 
-/// Queries to 16-bit integers and what 1 stands for in each; false where they cannot be.
-type Round = unsafe fn(&Queries<'_>, &mut [i16], &mut [f32; GROUP]) -> bool;
+/// Queries to 16-bit integers and what 1 stands for in each.
+type Round = unsafe fn(&Queries<'_>, &mut [i16], &mut [f32; GROUP]);
 /// As [`Scores`], of int8 keys, in integers.
 type RoundedScores = unsafe fn(&Tile<'_>, &Rounded<'_>, &mut Weights);
 
@@ -248,7 +248,7 @@ impl Attend {
             Some((round, rounded))
                 if key_dtype == Dtype::I8 && head_dim <= rounded::MAX_HEAD_DIM =>
             {
-                // SAFETY: as below.
+                // SAFETY: `new` checked that the processor has the variant's instruction set, all that `round` needs.
                 unsafe { scratch.round(round) };
                 Some(rounded)
             }
@@ -263,9 +263,9 @@ impl Attend {
                 // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of
                 // these otherwise safe functions.
                 unsafe {
-                    match (rounded, &group.rounded) {
-                        (Some(rounded), Some(queries)) => rounded(&keys, queries, group.weights),
-                        _ => scores(&keys, &group.queries, group.weights),
+                    match rounded {
+                        Some(rounded) => rounded(&keys, &group.rounded, group.weights),
+                        None => scores(&keys, &group.queries, group.weights),
                     }
                     (self.stages.weigh)(keys.len, group.weights, &mut group.state);
                     mix(&values, group.weights, &group.state, live, group.sums);

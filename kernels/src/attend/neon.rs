@@ -54,7 +54,7 @@ fn mix<E: Element>(
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) -> bool {
+fn round(queries: &Queries<'_>, rows: &mut [i16], steps: &mut [f32; GROUP]) {
     rounded::round::<Neon<true>>(queries, rows, steps)
 }
 

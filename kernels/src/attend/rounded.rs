@@ -35,14 +35,14 @@ pub(super) struct Rounded<'a> {
     pub(super) steps: &'a [f32; GROUP],
 }
 
-/// Rounds a group's queries, each zero-padded to the same length. False where one is not finite: there is no largest
-/// number then, and the plain stage says what becomes of it.
+/// Rounds a group's queries, each zero-padded to the same length. One that is not finite has no largest number: it
+/// becomes zeros that stand for NaN, for each of its logits would be infinite or NaN, and −∞ if any then all.
 #[inline(always)]
 pub(super) fn round<L: Integers>(
     queries: &Queries<'_>,
     rows: &mut [i16],
     steps: &mut [f32; GROUP],
-) -> bool {
+) {
     rows.fill(0);
     let (padded, len) = (queries.rows.len() / GROUP, rows.len() / GROUP);
     for m in 0..GROUP {
@@ -52,7 +52,8 @@ pub(super) fn round<L: Integers>(
         let largest = query.iter().fold(0, |max, x| max.max(x.abs().to_bits()));
         let largest = f32::from_bits(largest);
         if !largest.is_finite() {
-            return false;
+            steps[m] = f32::NAN;
+            continue;
         }
         let inverse = if largest < LEAST {
             0.0
@@ -61,7 +62,7 @@ pub(super) fn round<L: Integers>(
         };
         steps[m] = largest / LARGEST;
         for (rounded, &x) in row.iter_mut().zip(query) {
-            // SAFETY: the product is at most LARGEST and an ulp.
+            // SAFETY: every x is finite, not NaN, for `largest` is; the product is at most LARGEST and an ulp.
             let integer: i32 = unsafe { (x * inverse).round_ties_even().to_int_unchecked() };
             *rounded = integer as i16;
         }
@@ -69,7 +70,6 @@ pub(super) fn round<L: Integers>(
             row.chunks_exact_mut(L::STEP).for_each(split);
         }
     }
-    true
 }
 
 /// High bytes, then low bytes, both signed: `256 * high + low` is the number.

@@ -21,9 +21,6 @@ const ALIGN: usize = 16;
 /// Vectors of [`GROUP`] elements in a [`State`], and one of the steps of rounded queries.
 const STATE: usize = 4;
 
-/// Steps of queries that were not rounded.
-const NOT_ROUNDED: [f32; GROUP] = [f32::NAN; GROUP];
-
 /// Sizes of the parts.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
@@ -85,8 +82,8 @@ pub(super) struct Scratch<'a> {
 /// What the stages of one group work on.
 pub(super) struct Group<'a> {
     pub(super) queries: Queries<'a>,
-    /// `None` where the group's queries could not be rounded, or were not asked to be.
-    pub(super) rounded: Option<Rounded<'a>>,
+    /// Of no meaning before [`Scratch::round`].
+    pub(super) rounded: Rounded<'a>,
     pub(super) state: State<'a>,
     pub(super) weights: &'a mut Weights,
     /// `[GROUP, padded]`
@@ -136,16 +133,15 @@ impl<'a> Scratch<'a> {
                 }
             }
         }
-        for [max, sum, rescale, steps] in self.states.iter_mut() {
+        for [max, sum, rescale, _] in self.states.iter_mut() {
             // Not −∞: e^(−∞ − −∞) would be NaN.
             *max = [f32::MIN; GROUP];
             *sum = [0.0; GROUP];
             *rescale = [1.0; GROUP];
-            *steps = NOT_ROUNDED;
         }
     }
 
-    /// Rounds every group's queries that can be.
+    /// Rounds every group's queries.
     ///
     /// # Safety
     /// The processor must have what `round` needs.
@@ -154,10 +150,8 @@ impl<'a> Scratch<'a> {
         let groups = groups.zip(self.rounded.chunks_exact_mut(self.plan.rounded_len()));
         for ((rows, rounded), [.., steps]) in groups.zip(self.states.iter_mut()) {
             let queries = Queries { rows, live: GROUP };
-            // SAFETY: forwarded.
-            if !unsafe { round(&queries, rounded, steps) } {
-                *steps = NOT_ROUNDED;
-            }
+            // SAFETY: the caller's promise.
+            unsafe { round(&queries, rounded, steps) };
         }
     }
 
@@ -172,13 +166,12 @@ impl<'a> Scratch<'a> {
         for (index, (((rows, rounded), sums), state)) in parts.enumerate() {
             let [max, sum, rescale, steps] = state;
             let live = GROUP.min(self.plan.queries - index * GROUP);
-            let rounded = Rounded {
-                rows: rounded,
-                steps,
-            };
             visit(Group {
                 queries: Queries { rows, live },
-                rounded: (!steps[0].is_nan()).then_some(rounded),
+                rounded: Rounded {
+                    rows: rounded,
+                    steps,
+                },
                 state: State { max, sum, rescale },
                 weights: self.weights,
                 sums,
