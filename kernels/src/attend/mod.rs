@@ -53,9 +53,25 @@ impl<'a> Tile<'a> {
         }
     }
 
+    /// Its bytes, seen to be those of `len` positions, 1 to [`TILE`], of elements of `size` bytes.
+    ///
+    /// # Panics
+    /// Where they are not: what a stage left undone would look like a result.
+    #[inline(always)]
+    fn elements(&self, size: usize) -> &'a [u8] {
+        assert!(
+            (1..=TILE).contains(&self.len) && self.bytes.len() == self.len * self.head_dim * size,
+            "a tile of {} positions of {} elements of {size} bytes has {} bytes",
+            self.len,
+            self.head_dim,
+            self.bytes.len()
+        );
+        self.bytes
+    }
+
     /// The bytes of each position, for elements of `size` bytes.
     fn rows(&self, size: usize) -> impl Iterator<Item = &'a [u8]> {
-        self.bytes.chunks_exact(self.head_dim * size)
+        self.elements(size).chunks_exact(self.head_dim * size)
     }
 }
 
@@ -274,5 +290,73 @@ impl Attend {
         }
         scratch.finish(value_scales, out);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    /// A tile and queries that do not fit each other never leave the logits and sums of before as if they were results.
+    #[test]
+    fn a_stage_that_cannot_run_panics() {
+        let long = [0u8; 3 * 16 * 4];
+        for isa in Isa::available() {
+            let stages = Attend::new(isa).unwrap().stages;
+            for (index, size) in [4, 2, 2, 1].into_iter().enumerate() {
+                // One byte is missing, or the queries of one dimension.
+                for (bytes, rows) in [(3 * 16 * size - 1, 64), (3 * 16 * size, 63)] {
+                    let tile = || Tile {
+                        bytes: &long[..bytes],
+                        len: 3,
+                        head_dim: 16,
+                    };
+                    let scores = || {
+                        let rows = &[0.0; 64][..rows];
+                        let queries = Queries { rows, live: GROUP };
+                        // SAFETY: `Attend::new` checked that the processor has the variant's instruction set.
+                        unsafe {
+                            (stages.scores[index])(&tile(), &queries, &mut [[0.0; GROUP]; TILE])
+                        }
+                    };
+                    let mix = || {
+                        let (mut max, mut sum, mut rescale) =
+                            ([0.0; GROUP], [0.0; GROUP], [1.0; GROUP]);
+                        let state = State {
+                            max: &mut max,
+                            sum: &mut sum,
+                            rescale: &mut rescale,
+                        };
+                        let weights = [[0.0; GROUP]; TILE];
+                        let sums = &mut [0.0; 64][..rows];
+                        // SAFETY: as above.
+                        unsafe { (stages.mix[index])(&tile(), &weights, &state, GROUP, sums) }
+                    };
+                    let case = (stages.name, size, bytes, rows);
+                    assert!(catch_unwind(scores).is_err(), "scores: {case:?}");
+                    assert!(catch_unwind(mix).is_err(), "mix: {case:?}");
+                }
+            }
+            if let Some((_, rounded)) = stages.rounded {
+                for (bytes, rows) in [(3 * 16 - 1, 4 * 32), (3 * 16, 4 * 32 - 1)] {
+                    let scores = || {
+                        let tile = Tile {
+                            bytes: &long[..bytes],
+                            len: 3,
+                            head_dim: 16,
+                        };
+                        let queries = Rounded {
+                            rows: &[0; 4 * 32][..rows],
+                            steps: &[0.0; GROUP],
+                        };
+                        // SAFETY: as above.
+                        unsafe { rounded(&tile, &queries, &mut [[0.0; GROUP]; TILE]) }
+                    };
+                    assert!(catch_unwind(scores).is_err(), "rounded: {:?}", stages.name);
+                }
+            }
+        }
     }
 }

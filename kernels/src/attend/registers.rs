@@ -6,7 +6,7 @@
 )]
 
 use super::scratch::padded;
-use super::{GROUP, Queries, State, TILE, Tile, Weights};
+use super::{GROUP, Queries, State, Tile, Weights};
 use crate::dots::{Held, Rows, dots};
 use crate::element::Element;
 use crate::lanes::{Lanes, exp2};
@@ -41,12 +41,8 @@ fn scores_of<L: Lanes, E: Element, const M: usize>(
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
-    let Some(keys) = Keys::new::<E>(keys) else {
-        return;
-    };
-    let Some(rows) = keys.queries(queries) else {
-        return;
-    };
+    let keys = Keys::new::<E>(keys);
+    let rows = keys.queries(queries);
     for first in (0..keys.len).step_by(L::POSITIONS) {
         // SAFETY: each key has head_dim elements, and so have the GROUP rows of queries; a tile is a multiple of
         // POSITIONS, so that many logits remain from `first` on.
@@ -66,15 +62,9 @@ fn scores_of_held<L: Lanes, E: Element, const W: usize>(
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
-    let Some(keys) = Keys::new::<E>(keys) else {
-        return;
-    };
-    let Some(rows) = keys.queries(queries) else {
-        return;
-    };
-    if keys.head_dim != W * L::LANES {
-        return;
-    }
+    let keys = Keys::new::<E>(keys);
+    let rows = keys.queries(queries);
+    assert_eq!(keys.head_dim, W * L::LANES, "registers of a key");
     // SAFETY: head_dim is W registers, and as `scores_of`.
     unsafe {
         let queries = Held::<L, W>::load(l, rows);
@@ -97,34 +87,37 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// `None` where there are no keys, or fewer bytes than the tile says.
+    /// # Panics
+    /// As [`Tile::elements`].
     #[inline(always)]
-    pub(super) fn new<E: Element>(tile: &Tile<'_>) -> Option<Self> {
-        let len = tile.len.min(TILE);
-        let row = tile.head_dim * E::BYTES;
-        (len > 0 && tile.bytes.len() >= len * row).then_some(Self {
-            start: tile.bytes.as_ptr(),
-            row,
-            len,
+    pub(super) fn new<E: Element>(tile: &Tile<'_>) -> Self {
+        Self {
+            start: tile.elements(E::BYTES).as_ptr(),
+            row: tile.head_dim * E::BYTES,
+            len: tile.len,
             head_dim: tile.head_dim,
-        })
+        }
     }
 
-    /// The rows of the queries; `None` where they are shorter than the keys.
+    /// The rows of the queries.
+    ///
+    /// # Panics
+    /// Where they are shorter than the keys.
     #[inline(always)]
-    fn queries(&self, queries: &Queries<'_>) -> Option<Rows> {
+    fn queries(&self, queries: &Queries<'_>) -> Rows {
         let stride = padded(self.head_dim);
-        (queries.rows.len() >= GROUP * stride).then_some(Rows {
+        assert!(queries.rows.len() >= GROUP * stride, "queries of a group");
+        Rows {
             start: queries.rows.as_ptr(),
             stride,
-        })
+        }
     }
 
     /// Four keys from `first` on; beyond the last key, the last key again.
     #[inline(always)]
     pub(super) fn from(&self, first: usize) -> [*const u8; 4] {
         let last = self.len - 1;
-        // SAFETY: `new` has seen `len` rows.
+        // SAFETY: `new` has seen `len` rows, and that they are one at least.
         [0, 1, 2, 3].map(|p| unsafe { self.start.add((first + p).min(last) * self.row) })
     }
 
@@ -205,18 +198,16 @@ fn mix_of<L: Lanes, E: Element, const M: usize>(
     state: &State<'_>,
     sums: &mut [f32],
 ) {
-    let len = values.len.min(TILE);
     let stride = sums.len() / GROUP;
     let whole = values.head_dim - values.head_dim % L::LANES;
-    if values.bytes.len() < len * values.head_dim * E::BYTES
-        || stride < values.head_dim.next_multiple_of(L::LANES)
-    {
-        return;
-    }
+    assert!(
+        stride >= values.head_dim.next_multiple_of(L::LANES),
+        "sums of a group"
+    );
     let columns = Columns {
-        values: values.bytes.as_ptr(),
+        values: values.elements(E::BYTES).as_ptr(),
         row: values.head_dim * E::BYTES,
-        weights: &weights[..len],
+        weights: &weights[..values.len],
         rescale: state.rescale,
         sums: sums.as_mut_ptr(),
         stride,

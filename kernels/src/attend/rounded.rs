@@ -112,12 +112,11 @@ fn scores_of<L: Integers>(
     logits: &mut Weights,
 ) {
     let stride = head_dim.next_multiple_of(PAD);
-    let Some(keys) = Keys::new::<I8>(keys) else {
-        return;
-    };
-    if queries.rows.len() < GROUP * stride {
-        return;
-    }
+    let keys = Keys::new::<I8>(keys);
+    assert!(
+        queries.rows.len() >= GROUP * stride,
+        "rounded queries of a group"
+    );
     let steps = l.splat_group(queries.steps);
     let whole = head_dim - head_dim % L::STEP;
     for first in (0..keys.len).step_by(L::POSITIONS) {

@@ -14,6 +14,7 @@ pub(super) const STAGES: Stages = Stages {
 
 fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
     let padded = queries.rows.len() / GROUP;
+    assert!(padded >= keys.head_dim, "queries of a group");
     for (key, logits) in keys.rows(E::BYTES).zip(logits) {
         *logits = [0.0; GROUP];
         let rows = queries.rows.chunks_exact(padded).take(queries.live);
@@ -61,6 +62,7 @@ fn mix<E: Element>(
     sums: &mut [f32],
 ) {
     let padded = sums.len() / GROUP;
+    assert!(padded >= values.head_dim, "sums of a group");
     for (m, sums) in sums.chunks_exact_mut(padded).take(live).enumerate() {
         for sum in sums.iter_mut() {
             *sum *= state.rescale[m];
