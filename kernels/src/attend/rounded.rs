@@ -121,7 +121,7 @@ fn scores_of<L: Integers>(
     let whole = head_dim - head_dim % L::STEP;
     for first in (0..keys.len).step_by(L::POSITIONS) {
         let addresses = keys.from(first);
-        let mut block = [l.splat(0.0); 4];
+        let mut block = [l.integer_sums_of_four([l.no_sums(); GROUP]); 4];
         for p in 0..L::POSITIONS {
             let mut sums = [l.no_sums(); GROUP];
             // SAFETY: each key has head_dim bytes; the queries have GROUP rows of `stride`, a multiple of STEP and no
@@ -146,10 +146,10 @@ fn scores_of<L: Integers>(
                     }
                 }
             }
-            block[p] = l.mul(l.integer_sums_of_four(sums), steps);
+            block[p] = l.integer_sums_of_four(sums);
         }
         // SAFETY: a tile is a multiple of POSITIONS, so that many logits remain from `first` on.
-        unsafe { l.store_sums(logits.as_mut_ptr().add(first).cast(), block) };
+        unsafe { l.store_integer_sums(logits.as_mut_ptr().add(first).cast(), block, steps) };
     }
     keys.mask_beyond(L::POSITIONS, logits);
 }

@@ -168,6 +168,7 @@ impl Lanes for Avx2 {
 impl Integers for Avx2 {
     type Key = __m256i;
     type Sums = __m256i;
+    type Four = __m256i;
 
     const STEP: usize = 16;
     const SPLIT: bool = false;
@@ -191,15 +192,27 @@ impl Integers for Avx2 {
     }
 
     #[inline(always)]
-    fn integer_sums_of_four(self, [a, b, c, d]: [__m256i; GROUP]) -> __m256 {
+    fn integer_sums_of_four(self, [a, b, c, d]: [__m256i; GROUP]) -> __m256i {
         // As `sums_of_four`.
         vector!({
             let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
             let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-            _mm256_cvtepi32_ps(_mm256_add_epi32(
-                _mm256_unpacklo_epi64(ab, cd),
-                _mm256_unpackhi_epi64(ab, cd),
-            ))
+            _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store_integer_sums(
+        self,
+        at: *mut f32,
+        [first, second, ..]: [__m256i; 4],
+        steps: __m256,
+    ) {
+        vector!({
+            let low = _mm256_permute2x128_si256::<0x20>(first, second);
+            let high = _mm256_permute2x128_si256::<0x31>(first, second);
+            let sums = _mm256_cvtepi32_ps(_mm256_add_epi32(low, high));
+            _mm256_storeu_ps(at, _mm256_mul_ps(sums, steps));
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Sixteen lanes: AVX-512 F, BW, DQ and VL.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
@@ -174,6 +175,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
 impl<const VNNI: bool> Integers for Avx512<VNNI> {
     type Key = __m512i;
     type Sums = __m512i;
+    type Four = __m512i;
 
     const STEP: usize = 32;
     const SPLIT: bool = false;
@@ -193,7 +195,7 @@ impl<const VNNI: bool> Integers for Avx512<VNNI> {
         vector!({
             let query = _mm512_loadu_si512(query.cast());
             if VNNI {
-                _mm512_dpwssd_epi32(sums, key, query)
+                vpdpwssd(sums, key, query)
             } else {
                 _mm512_add_epi32(sums, _mm512_madd_epi16(key, query))
             }
@@ -201,15 +203,44 @@ impl<const VNNI: bool> Integers for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn integer_sums_of_four(self, [a, b, c, d]: [__m512i; GROUP]) -> __m512 {
+    fn integer_sums_of_four(self, [a, b, c, d]: [__m512i; GROUP]) -> __m512i {
         // As `sums_of_four`.
         vector!({
             let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
             let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-            _mm512_cvtepi32_ps(_mm512_add_epi32(
-                _mm512_unpacklo_epi64(ab, cd),
-                _mm512_unpackhi_epi64(ab, cd),
-            ))
+            _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))
         })
     }
+
+    #[inline(always)]
+    unsafe fn store_integer_sums(self, at: *mut f32, [a, b, c, d]: [__m512i; 4], steps: __m512) {
+        let halves = |a, b| {
+            vector!(_mm512_add_epi32(
+                _mm512_shuffle_i32x4::<0x88>(a, b),
+                _mm512_shuffle_i32x4::<0xdd>(a, b),
+            ))
+        };
+        let sums = halves(halves(a, b), halves(c, d));
+        vector!(_mm512_storeu_ps(
+            at,
+            _mm512_mul_ps(_mm512_cvtepi32_ps(sums), steps)
+        ))
+    }
+}
+
+/// Two products of 16-bit numbers onto each lane. Of its intrinsic, LLVM makes a multiplication and an addition.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vpdpwssd(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: the instruction is of the features that this function enables, and touches registers alone.
+    unsafe {
+        asm!(
+            "vpdpwssd {sums}, {a}, {b}",
+            sums = inout(zmm_reg) sums,
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
 }

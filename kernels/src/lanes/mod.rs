@@ -115,6 +115,8 @@ pub(crate) trait Integers: Lanes {
     type Key: Copy;
     /// Sums of products, some for each lane.
     type Sums: Copy;
+    /// Four of them in one register, of fewer lanes each.
+    type Four: Copy;
 
     /// Elements of one step: 16 or 32.
     const STEP: usize;
@@ -138,8 +140,15 @@ pub(crate) trait Integers: Lanes {
     unsafe fn multiply_add(self, key: Self::Key, query: *const i16, sums: Self::Sums)
     -> Self::Sums;
 
-    /// Of four sums, those over some of the lanes, for [`Lanes::store_sums`].
-    fn integer_sums_of_four(self, sums: [Self::Sums; GROUP]) -> Self::V;
+    /// Of four sums, those over some of the lanes, for [`Self::store_integer_sums`].
+    fn integer_sums_of_four(self, sums: [Self::Sums; GROUP]) -> Self::Four;
+
+    /// Of the first [`Lanes::POSITIONS`] results of [`Self::integer_sums_of_four`], writes the sums over all lanes, times
+    /// `steps`: `[POSITIONS, GROUP]` elements.
+    ///
+    /// # Safety
+    /// As [`Lanes::load`], to write that many elements.
+    unsafe fn store_integer_sums(self, at: *mut f32, sums: [Self::Four; 4], steps: Self::V);
 }
 
 /// 2^x for x ≤ 0, within 2 units in the last place: exactly 1 at 0, NaN for NaN, 0 for −∞

@@ -150,6 +150,8 @@ impl Integers for Neon<true> {
     type Key = int8x16_t;
     /// Products with the high bytes, and with the low ones.
     type Sums = [int32x4_t; 2];
+    /// All lanes summed.
+    type Four = float32x4_t;
 
     const STEP: usize = 16;
     const SPLIT: bool = true;
@@ -187,6 +189,13 @@ impl Integers for Neon<true> {
             let low = vpaddq_s32(vpaddq_s32(a[1], b[1]), vpaddq_s32(c[1], d[1]));
             vfmaq_n_f32(vcvtq_f32_s32(low), vcvtq_f32_s32(high), 256.0)
         })
+    }
+
+    #[inline(always)]
+    unsafe fn store_integer_sums(self, at: *mut f32, sums: [float32x4_t; 4], steps: float32x4_t) {
+        for (p, sums) in sums.into_iter().enumerate() {
+            vector!(vst1q_f32(at.add(p * GROUP), vmulq_f32(sums, steps)))
+        }
     }
 }
 
