@@ -127,30 +127,34 @@ pub struct Attend {
 }
 
 impl Attend {
-    /// The variant for `isa`; `None` where this processor or this build does not have it.
+    /// The widest variant for `isa`; `None` where this processor or this build does not have it.
     pub fn new(isa: Isa) -> Option<Self> {
-        if !isa.is_available() {
-            return None;
-        }
-        let stages = match isa {
-            Isa::Scalar => &scalar::STAGES,
+        Self::variants(isa).last()
+    }
+
+    /// Every variant for `isa` that this processor can run, the plainest first: for tests and comparisons.
+    pub fn variants(isa: Isa) -> impl Iterator<Item = Self> {
+        let stages: [Option<&'static Stages>; 2] = match isa {
+            _ if !isa.is_available() => [None, None],
+            Isa::Scalar => [Some(&scalar::STAGES), None],
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::STAGES,
+            Isa::Avx2 => [Some(&avx2::STAGES), None],
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
-                &avx512::STAGES_VNNI
-            }
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::STAGES,
+            Isa::Avx512 => [
+                Some(&avx512::STAGES),
+                std::arch::is_x86_feature_detected!("avx512vnni").then_some(&avx512::STAGES_VNNI),
+            ],
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon if std::arch::is_aarch64_feature_detected!("dotprod") => {
-                &neon::STAGES_DOTPROD
-            }
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => &neon::STAGES,
-            _ => return None,
+            Isa::Neon => [
+                Some(&neon::STAGES),
+                std::arch::is_aarch64_feature_detected!("dotprod").then_some(&neon::STAGES_DOTPROD),
+            ],
+            _ => [None, None],
         };
-        Some(Self { isa, stages })
+        stages
+            .into_iter()
+            .flatten()
+            .map(move |stages| Self { isa, stages })
     }
 
     /// The widest variant of this processor.
@@ -264,7 +268,7 @@ impl Attend {
             Some((round, rounded))
                 if key_dtype == Dtype::I8 && head_dim <= rounded::MAX_HEAD_DIM =>
             {
-                // SAFETY: `new` checked that the processor has the variant's instruction set, all that `round` needs.
+                // SAFETY: `variants` checked that the processor has the variant's instruction set, all that `round` needs.
                 unsafe { scratch.round(round) };
                 Some(rounded)
             }
@@ -276,7 +280,7 @@ impl Attend {
             let values = Tile::new(value_bytes, start, positions, head_dim, value_dtype);
             scratch.for_each_group(|mut group| {
                 let live = group.queries.live;
-                // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of
+                // SAFETY: `variants` checked that the processor has the variant's instruction set, the only requirement of
                 // these otherwise safe functions.
                 unsafe {
                     match rounded {
@@ -303,8 +307,7 @@ mod tests {
     #[test]
     fn a_stage_that_cannot_run_panics() {
         let long = [0u8; 3 * 16 * 4];
-        for isa in Isa::available() {
-            let stages = Attend::new(isa).unwrap().stages;
+        for Attend { stages, .. } in Isa::available().flat_map(Attend::variants) {
             for (index, size) in [4, 2, 2, 1].into_iter().enumerate() {
                 // One byte is missing, or the queries of one dimension.
                 for (bytes, rows) in [(3 * 16 * size - 1, 64), (3 * 16 * size, 63)] {
@@ -316,7 +319,7 @@ mod tests {
                     let scores = || {
                         let rows = &[0.0; 64][..rows];
                         let queries = Queries { rows, live: GROUP };
-                        // SAFETY: `Attend::new` checked that the processor has the variant's instruction set.
+                        // SAFETY: `variants` checked that the processor has the variant's instruction set.
                         unsafe {
                             (stages.scores[index])(&tile(), &queries, &mut [[0.0; GROUP]; TILE])
                         }

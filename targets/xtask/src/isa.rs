@@ -52,7 +52,7 @@ const AVX512: Expected = Expected {
 };
 const AVX512_VNNI: Expected = Expected {
     isas: "scalar,avx2,avx512",
-    attend: "scalar,avx2,avx512+vnni",
+    attend: "scalar,avx2,avx512,avx512+vnni",
 };
 const NEON: Expected = Expected {
     isas: "scalar,neon",
@@ -60,7 +60,7 @@ const NEON: Expected = Expected {
 };
 const NEON_DOTPROD: Expected = Expected {
     isas: "scalar,neon",
-    attend: "scalar,neon+dotprod",
+    attend: "scalar,neon,neon+dotprod",
 };
 
 const EMULATED: [Emulated; 6] = [
