@@ -5,12 +5,14 @@ mod reference;
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
 use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};
 
-/// Positions: nothing, one, and around every number that a variant takes at once (1, 2, 4, 8, 16) and the tile (64).
+/// Positions: nothing, one, and around every number that a variant takes at once (1, 2, 4, 8, 16) and the tiles, which
+/// are 16, 32, 48 and 64 by dtype and head_dim.
 fn lengths() -> &'static [usize] {
-    const ALL: [usize; 19] = [
-        0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 127, 129, 193,
+    const ALL: [usize; 25] = [
+        0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129,
+        193,
     ];
-    cases(&ALL, &[0, 1, 3, 16, 17, 129])
+    cases(&ALL, &[0, 1, 3, 16, 17, 48, 129])
 }
 
 /// Head dimensions: around registers of 4, 8 and 16 lanes, blocks of 2 and 4 registers, and those that models have.
@@ -94,6 +96,47 @@ fn attend_agrees_at_every_shape_and_dtype() {
                         let case = (variant.name(), dtype, len, head_dim, m);
                         assert_admits(&expected, &got, &case);
                     }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_in_the_middle_is_read_where_it_lies() {
+    let mut numbers = Numbers(13);
+    for head_dim in [5, 64] {
+        for dtype in DTYPES {
+            let keys = buffer(dtype, 150, head_dim, &mut numbers);
+            let values = buffer(dtype, 150, head_dim, &mut numbers);
+            let query = numbers.take(head_dim, 0.7);
+            for (start, len) in [(1, 3), (1, 149), (63, 64), (64, 65), (149, 1)] {
+                let rows = |buffer: &Buffer| buffer.rows(1, start)[..len].to_vec();
+                let (key_rows, value_rows) = (rows(&keys), rows(&values));
+                let error = keys.logit_error(1, &query);
+                let expected = reference::attend(&key_rows, &value_rows, &query, error);
+                let key_window = keys.view().window(start, len).unwrap();
+                let value_window = values.view().window(start, len).unwrap();
+                for variant in attends() {
+                    let mut scratch = vec![f32::NAN; Attend::scratch_len(1, head_dim)];
+                    let mut out = vec![f32::NAN; head_dim];
+                    variant
+                        .pool(
+                            &key_window,
+                            &value_window,
+                            1,
+                            &query,
+                            &mut scratch,
+                            &mut out,
+                        )
+                        .unwrap();
+                    assert_admits(&expected, &out, &(variant.name(), dtype, head_dim, start));
+                }
+                let expected = reference::mean(&value_rows, head_dim);
+                for variant in means() {
+                    let mut out = vec![f32::NAN; head_dim];
+                    variant.pool(&value_window, 1, &mut out).unwrap();
+                    assert_admits(&expected, &out, &(variant.isa(), dtype, head_dim, start));
                 }
             }
         }

@@ -412,6 +412,27 @@ fn scratch_needs_no_alignment_and_is_not_read() {
     }
 }
 
+/// The longest int8 keys that are multiplied in integers, and the next that are not, of the largest numbers: sums of
+/// 32 bits hold them.
+#[test]
+fn integer_sums_do_not_overflow() {
+    let mut numbers = Numbers(14);
+    for head_dim in [64, 511, 512, 513, 520] {
+        let mut keys = vec![-128.0; 5 * head_dim];
+        keys[..head_dim].fill(0.0);
+        keys[2 * head_dim..3 * head_dim].fill(127.0);
+        // Sums of large numbers of both signs, and a small rest.
+        keys[4 * head_dim..][..head_dim / 2].fill(127.0);
+        let keys = plain(Dtype::I8, 5, head_dim, &keys);
+        let values = plain(Dtype::F32, 5, head_dim, &numbers.take(5 * head_dim, 1.0));
+        let mut queries = vec![1.0 / 65_536.0; 4 * head_dim];
+        queries[head_dim..2 * head_dim].fill(-1.0 / 65_536.0);
+        queries[2 * head_dim..].fill(1.0 / 8_192.0);
+        queries[3 * head_dim] = -1.0 / 4_096.0;
+        assert_as_reference(&keys, &values, &queries, "largest integers");
+    }
+}
+
 #[test]
 fn dtypes_of_keys_and_values_may_differ() {
     let mut numbers = Numbers(10);
