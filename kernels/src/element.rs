@@ -52,7 +52,7 @@ impl Element for F32 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: forwarded.
+        // SAFETY: LANES elements of these bytes are the caller's promise.
         unsafe { l.load(at.cast()) }
     }
 }
@@ -66,7 +66,7 @@ impl Element for F16 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: forwarded.
+        // SAFETY: LANES elements of these bytes are the caller's promise.
         unsafe { l.load_f16(at) }
     }
 }
@@ -80,7 +80,7 @@ impl Element for Bf16 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: forwarded.
+        // SAFETY: LANES elements of these bytes are the caller's promise.
         unsafe { l.load_bf16(at) }
     }
 }
@@ -94,7 +94,7 @@ impl Element for I8 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: forwarded.
+        // SAFETY: LANES elements of these bytes are the caller's promise.
         unsafe { l.load_i8(at) }
     }
 }

@@ -145,7 +145,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     #[inline(always)]
     unsafe fn store_sums(self, at: *mut f32, [a, b, c, d]: [__m512; 4]) {
         let (first, second) = (self.sums_of_halves(a, b), self.sums_of_halves(c, d));
-        // SAFETY: forwarded.
+        // SAFETY: LANES elements, POSITIONS times GROUP, are the caller's promise.
         unsafe { self.store(at, self.sums_of_halves(first, second)) }
     }
 
