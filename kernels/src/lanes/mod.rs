@@ -151,7 +151,7 @@ pub(crate) trait Integers: Lanes {
     unsafe fn store_integer_sums(self, at: *mut f32, sums: [Self::Four; 4], steps: Self::V);
 }
 
-/// 2^x for x ≤ 0, within 2 units in the last place: exactly 1 at 0, NaN for NaN, 0 for −∞
+/// 2^x for x ≤ 0, within 1 unit in the last place (a sweep in `attend` says so): exactly 1 at 0, NaN for NaN, 0 for −∞
 /// and from [`LEAST_EXPONENT`] down.
 ///
 /// The polynomial is that of Cephes' exp2f, on −½ to ½.

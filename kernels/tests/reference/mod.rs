@@ -10,9 +10,12 @@ use half::{bf16, f16};
 /// Unit roundoff of f32.
 pub const U: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// Units that a variant's e^x may be off by, in U: 1 unit in the last place is 2 U, and the subtraction before it
-/// rounds an exponent of at most 87 by 87 U.
-const EXP: f64 = 2.0 + 87.0;
+/// Units in the last place that a variant's 2^x may be off by: `EXP2_MAX_ULP` of the kernels' own sweep in src/attend.
+const EXP2_MAX_ULP: f64 = 1.0;
+
+/// Units that a variant's e^x may be off by, in U: 1 unit in the last place is at most 2 U, and the subtraction before
+/// it rounds an exponent of at most 87 by 87 U.
+const EXP: f64 = 2.0 * EXP2_MAX_ULP + 87.0;
 
 /// Below this distance from the largest logit a weight is 0.
 const LEAST: f64 = -87.0;
