@@ -21,8 +21,11 @@ use crate::{Dtype, Isa, KvView, ShapeError};
 use rounded::Rounded;
 use scratch::{Plan, Scratch};
 
-/// Positions between two rescalings, at most. A multiple of the positions that any variant takes at once.
-const TILE: usize = 64;
+/// Positions between two rescalings are a multiple of this, itself one of the positions that any variant takes at once.
+const STEP: usize = 16;
+
+/// Positions between two rescalings, at most: with int8 of head_dim 64, what [`BURST`] allows.
+const TILE: usize = 128;
 
 /// Bytes of keys that are read before as many of values. Larger bursts let one stream run dry while the other flows:
 /// on a Zen 4 with f32 of head_dim 64, 8 KiB read DRAM at 0.98 of its bandwidth, 16 KiB at 0.6 to 0.8.
@@ -274,7 +277,7 @@ impl Attend {
             }
             _ => None,
         };
-        let positions = (BURST / (head_dim * key_dtype.bytes())).clamp(TILE / 4, TILE) / 16 * 16;
+        let positions = (BURST / (head_dim * key_dtype.bytes())).clamp(STEP, TILE) / STEP * STEP;
         for start in (0..len).step_by(positions) {
             let keys = Tile::new(key_bytes, start, positions, head_dim, key_dtype);
             let values = Tile::new(value_bytes, start, positions, head_dim, value_dtype);
