@@ -26,3 +26,28 @@ impl HeadScales<'_> {
         }
     }
 }
+
+/// `products[i] = numbers[i] × first × second`, as far as both reach, in that order.
+#[inline(always)]
+pub(crate) fn multiply(
+    products: &mut [f32],
+    numbers: &[f32],
+    first: HeadScales<'_>,
+    second: HeadScales<'_>,
+) {
+    let each = products.iter_mut().zip(numbers);
+    match (first, second) {
+        (HeadScales::One(a), HeadScales::One(b)) => each.for_each(|(to, x)| *to = x * a * b),
+        (HeadScales::Each(a), HeadScales::One(b)) => {
+            each.zip(a).for_each(|((to, x), a)| *to = x * a * b);
+        }
+        (HeadScales::One(a), HeadScales::Each(b)) => {
+            each.zip(b).for_each(|((to, x), b)| *to = x * a * b);
+        }
+        (HeadScales::Each(a), HeadScales::Each(b)) => {
+            let scales = a.iter().zip(b);
+            each.zip(scales)
+                .for_each(|((to, x), (a, b))| *to = x * a * b);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use super::rounded::{self, Rounded};
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::avx512::Avx512;
+use crate::scales::{self, HeadScales};
 
 pub(super) const STAGES: Stages = Stages {
     name: "avx512",
@@ -12,6 +13,7 @@ pub(super) const STAGES: Stages = Stages {
     rounded: Some((round, rounded_scores)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply,
 };
 
 pub(super) const STAGES_VNNI: Stages = Stages {
@@ -20,6 +22,7 @@ pub(super) const STAGES_VNNI: Stages = Stages {
     rounded: Some((round, rounded_scores_vnni)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply,
 };
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
@@ -32,6 +35,11 @@ fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weigh
 fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     // SAFETY: as `scores`.
     registers::weigh(unsafe { Avx512::<false>::new() }, positions, weights, state)
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn multiply(products: &mut [f32], numbers: &[f32], first: HeadScales<'_>, second: HeadScales<'_>) {
+    scales::multiply(products, numbers, first, second)
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]

@@ -17,6 +17,7 @@ mod scalar;
 mod scratch;
 
 use crate::lanes::GROUP;
+use crate::scales::HeadScales;
 use crate::{Dtype, Isa, KvView, ShapeError};
 use rounded::Rounded;
 use scratch::{Plan, Scratch};
@@ -110,7 +111,10 @@ type Round = unsafe fn(&Queries<'_>, &mut [i16], &mut [f32; GROUP]);
 /// As [`Scores`], of int8 keys, in integers.
 type RoundedScores = unsafe fn(&Tile<'_>, &Rounded<'_>, &mut Weights);
 
-/// The three stages of a tile, for one instruction set. `scores` and `mix` by dtype: f32, f16, bf16, int8.
+/// As [`crate::scales::multiply`].
+type Multiply = unsafe fn(&mut [f32], &[f32], HeadScales<'_>, HeadScales<'_>);
+
+/// The three stages of a tile, and what comes before and after all of them, for one instruction set. `scores` and `mix` by dtype: f32, f16, bf16, int8.
 #[derive(Debug, Clone, Copy)]
 struct Stages {
     /// The instruction set, and what the variant uses beside.
@@ -120,6 +124,7 @@ struct Stages {
     rounded: Option<(Round, RoundedScores)>,
     weigh: Weigh,
     mix: [Mix; 4],
+    multiply: Multiply,
 }
 
 /// Attention pooling, chosen for one instruction set. Holding one proves that the processor has it.
@@ -262,7 +267,8 @@ impl Attend {
         };
         let given = scratch.len();
         let mut scratch = Scratch::new(scratch, &plan).ok_or(missing(given))?;
-        scratch.prepare(queries, keys.head_scales(head));
+        // SAFETY: `variants` checked that the processor has the variant's instruction set, all that it needs.
+        unsafe { scratch.prepare(self.stages.multiply, queries, keys.head_scales(head)) };
         let value_scales = values.head_scales(head);
         let (key_dtype, value_dtype) = (keys.dtype(), values.dtype());
         let scores = self.stages.scores[key_dtype as usize];
@@ -295,7 +301,8 @@ impl Attend {
                 }
             });
         }
-        scratch.finish(value_scales, out);
+        // SAFETY: as above.
+        unsafe { scratch.finish(self.stages.multiply, value_scales, out) };
         Ok(())
     }
 }

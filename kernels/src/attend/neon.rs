@@ -5,6 +5,7 @@ use super::rounded::{self, Rounded};
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::neon::Neon;
+use crate::scales::{self, HeadScales};
 
 pub(super) const STAGES: Stages = Stages {
     name: "neon",
@@ -12,6 +13,7 @@ pub(super) const STAGES: Stages = Stages {
     rounded: None,
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply,
 };
 
 pub(super) const STAGES_DOTPROD: Stages = Stages {
@@ -20,6 +22,7 @@ pub(super) const STAGES_DOTPROD: Stages = Stages {
     rounded: Some((round, rounded_scores)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply,
 };
 
 #[target_feature(enable = "neon")]
@@ -32,6 +35,11 @@ fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weigh
 fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     // SAFETY: as `scores`.
     registers::weigh(unsafe { Neon::<false>::new() }, positions, weights, state)
+}
+
+#[target_feature(enable = "neon")]
+fn multiply(products: &mut [f32], numbers: &[f32], first: HeadScales<'_>, second: HeadScales<'_>) {
+    scales::multiply(products, numbers, first, second)
 }
 
 #[target_feature(enable = "neon")]

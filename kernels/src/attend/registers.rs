@@ -141,24 +141,57 @@ pub(super) fn weigh<L: Lanes>(
     let weights = weights.as_flattened_mut();
     let registers = positions.div_ceil(at_once) * L::LANES;
     let weights = &mut weights[..registers];
-    let mut largest = l.splat_group(state.max);
-    for weight in weights.chunks_exact(L::LANES) {
-        // SAFETY: the chunk is one register.
-        let logit = unsafe { l.load(weight.as_ptr()) };
-        // A NaN is never the larger: it stays in its logit, and gets into the sum with it.
-        largest = l.larger(logit, largest);
+    let pair = 2 * L::LANES;
+    // Two of each, so that one addition or comparison does not wait for the one before.
+    let mut largest = [l.splat_group(state.max); 2];
+    let pairs = weights.chunks_exact(pair);
+    let rest = pairs.remainder();
+    // A NaN is never the larger: it stays in its logit, and gets into the sum with it.
+    for weight in pairs {
+        // SAFETY: the chunk is two registers.
+        let logits = unsafe {
+            [
+                l.load(weight.as_ptr()),
+                l.load(weight.as_ptr().add(L::LANES)),
+            ]
+        };
+        largest = [
+            l.larger(logits[0], largest[0]),
+            l.larger(logits[1], largest[1]),
+        ];
     }
-    let max = l.largest_over_positions(largest);
+    if !rest.is_empty() {
+        // SAFETY: the rest of a number of registers is one.
+        largest[0] = l.larger(unsafe { l.load(rest.as_ptr()) }, largest[0]);
+    }
+    let max = l.largest_over_positions(l.larger(largest[0], largest[1]));
     let newest = l.splat_group(&max);
-    let mut sum = l.splat(0.0);
-    for weight in weights.chunks_exact_mut(L::LANES) {
-        // SAFETY: the chunk is one register.
-        unsafe {
-            let w = exp2(l, l.sub(l.load(weight.as_ptr()), newest));
-            l.store(weight.as_mut_ptr(), w);
-            sum = l.add(sum, w);
-        }
+    let mut sums = [l.splat(0.0); 2];
+    let mut pairs = weights.chunks_exact_mut(pair);
+    for weight in pairs.by_ref() {
+        let at = weight.as_mut_ptr();
+        // SAFETY: the chunk is two registers.
+        let new = unsafe {
+            let next = at.add(L::LANES);
+            let new = [
+                weigh_register(l, at, newest),
+                weigh_register(l, next, newest),
+            ];
+            l.store(at, new[0]);
+            l.store(next, new[1]);
+            new
+        };
+        sums = [l.add(sums[0], new[0]), l.add(sums[1], new[1])];
     }
+    let rest = pairs.into_remainder();
+    if !rest.is_empty() {
+        // SAFETY: the rest of a number of registers is one.
+        let new = unsafe { weigh_register(l, rest.as_ptr(), newest) };
+        // SAFETY: as above.
+        unsafe { l.store(rest.as_mut_ptr(), new) };
+        sums[0] = l.add(sums[0], new);
+    }
+    let sum = l.add(sums[0], sums[1]);
     let sum = l.sum_over_positions(sum);
     let mut rescale = [0.0; 16];
     // SAFETY: no register has more than 16 lanes.
@@ -171,6 +204,17 @@ pub(super) fn weigh<L: Lanes>(
         state.sum[m] = state.sum[m] * rescale[m] + sum[m];
     }
     *state.max = max;
+}
+
+/// The weights of a register of logits.
+///
+/// # Safety
+/// As [`Lanes::load`].
+#[inline(always)]
+unsafe fn weigh_register<L: Lanes>(l: L, logits: *const f32, max: L::V) -> L::V {
+    // SAFETY: the caller's promise.
+    let logits = unsafe { l.load(logits) };
+    exp2(l, l.sub(logits, max))
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@ pub(super) const STAGES: Stages = Stages {
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply: crate::scales::multiply,
 };
 
 fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {

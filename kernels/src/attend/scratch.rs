@@ -3,7 +3,7 @@
 use std::f32::consts::LOG2_E;
 
 use super::rounded::{self, Rounded};
-use super::{GROUP, Queries, Round, State, TILE, Weights};
+use super::{GROUP, Multiply, Queries, Round, State, TILE, Weights};
 use crate::scales::HeadScales;
 
 /// Queries and sums have their head_dim rounded up to this: the widest register, so that no variant has a tail there.
@@ -112,7 +112,15 @@ impl<'a> Scratch<'a> {
     }
 
     /// Starts anew: queries times the scales of the keys and log₂ e, so that weights are powers of two; nothing summed.
-    pub(super) fn prepare(&mut self, queries: &[f32], scales: HeadScales<'_>) {
+    ///
+    /// # Safety
+    /// The processor must have what `multiply` needs.
+    pub(super) unsafe fn prepare(
+        &mut self,
+        multiply: Multiply,
+        queries: &[f32],
+        scales: HeadScales<'_>,
+    ) {
         self.sums.fill(0.0);
         self.queries.fill(0.0);
         for (row, query) in self
@@ -120,18 +128,8 @@ impl<'a> Scratch<'a> {
             .chunks_exact_mut(self.plan.padded)
             .zip(queries.chunks_exact(self.plan.head_dim))
         {
-            match scales {
-                HeadScales::One(scale) => {
-                    for (scaled, &x) in row.iter_mut().zip(query) {
-                        *scaled = x * scale * LOG2_E;
-                    }
-                }
-                HeadScales::Each(scales) => {
-                    for ((scaled, &x), scale) in row.iter_mut().zip(query).zip(scales) {
-                        *scaled = x * scale * LOG2_E;
-                    }
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { multiply(row, query, scales, HeadScales::One(LOG2_E)) };
         }
         for [max, sum, rescale, _] in self.states.iter_mut() {
             // Not −∞: e^(−∞ − −∞) would be NaN.
@@ -180,23 +178,20 @@ impl<'a> Scratch<'a> {
     }
 
     /// Sums to means, times the scales of the values.
-    pub(super) fn finish(&self, scales: HeadScales<'_>, out: &mut [f32]) {
+    ///
+    /// # Safety
+    /// The processor must have what `multiply` needs.
+    pub(super) unsafe fn finish(
+        &self,
+        multiply: Multiply,
+        scales: HeadScales<'_>,
+        out: &mut [f32],
+    ) {
         let rows = self.sums.chunks_exact(self.plan.padded);
         let sums = self.states.iter().flat_map(|[_, sum, ..]| sum);
         for ((row, sum), out) in rows.zip(sums).zip(out.chunks_exact_mut(self.plan.head_dim)) {
-            let normalise = 1.0 / sum;
-            match scales {
-                HeadScales::One(scale) => {
-                    for (out, &x) in out.iter_mut().zip(row) {
-                        *out = x * normalise * scale;
-                    }
-                }
-                HeadScales::Each(scales) => {
-                    for ((out, &x), scale) in out.iter_mut().zip(row).zip(scales) {
-                        *out = x * normalise * scale;
-                    }
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { multiply(out, row, HeadScales::One(1.0 / sum), scales) };
         }
     }
 }
