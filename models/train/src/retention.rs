@@ -309,9 +309,9 @@ mod tests {
         // The parabola peaks inside, the best vote is at the least ratio: its best may lie below.
         let votes = [
             (0.25, 0.80),
-            (0.3536, 0.76),
+            (0.35, 0.76),
             (0.5, 0.79),
-            (0.7071, 0.74),
+            (0.7, 0.74),
             (1.0, 0.5),
         ];
         assert!(vertex(&votes).is_some());

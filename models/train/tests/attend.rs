@@ -65,7 +65,7 @@ impl MadeUp {
             groups: Vec::new(),
         };
         let mut stored = Vec::new();
-        for question in 0..QUESTIONS {
+        for (question, digest) in digests.iter().enumerate() {
             let mut values: Vec<f32> = (0..PATHS * WIDTH).map(|_| number()).collect();
             let first = table.labels.len();
             for path in 0..PATHS {
@@ -85,7 +85,7 @@ impl MadeUp {
                 at_tokens: AT_TOKENS,
                 rows: first..table.labels.len(),
             });
-            store.append(&digests[question], &values).unwrap();
+            store.append(digest, &values).unwrap();
             stored.push(values);
         }
         Self {

@@ -226,7 +226,7 @@ mod tests {
     fn table(questions: usize, mixed: usize) -> Table {
         let rows = 0..2 * questions;
         let right: Vec<bool> = rows.clone().map(|r| r % 2 == 0 && r / 2 < mixed).collect();
-        let value = |r: usize| if r % 2 == 0 { 1.0 } else { -1.0 } + r as f32 / 64.0;
+        let value = |r: usize| if r.is_multiple_of(2) { 1.0 } else { -1.0 } + r as f32 / 64.0;
         Table {
             width: 1,
             values: rows.clone().map(value).collect(),
