@@ -3,7 +3,7 @@
 mod reference;
 
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
-use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits};
+use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};
 
 /// NaN, the infinities and both zeros.
 const SPECIAL: [f32; 5] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 0.0];
@@ -140,7 +140,7 @@ fn a_logit_of_minus_infinity_leaves_the_oracle_its_bound() {
 fn broken_queries_leave_their_neighbours_as_they_are() {
     let mut numbers = Numbers(11);
     for dtype in DTYPES {
-        for head_dim in HEAD_DIMS {
+        for &head_dim in cases(&HEAD_DIMS, &[5]) {
             let n = 67 * head_dim;
             let scales = match dtype {
                 Dtype::I8 => Scales::PerTensor(0.01),
@@ -151,7 +151,7 @@ fn broken_queries_leave_their_neighbours_as_they_are() {
             let values = plain(Dtype::F32, 67, head_dim, &numbers.take(n, 1.0));
             let queries = numbers.take(4 * head_dim, 0.5);
             for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                for m in 0..4 {
+                for &m in cases(&[0, 1, 2, 3], &[1]) {
                     let mut with = queries.clone();
                     with[m * head_dim] = broken;
                     for variant in attends() {
@@ -186,7 +186,7 @@ fn every_logit_minus_infinity_is_nan() {
 /// A weight that is 0 makes NaN of an infinite value, in every variant from the same logit on: e⁻⁸⁷.
 #[test]
 fn weights_are_zero_from_the_same_logit_on() {
-    for head_dim in HEAD_DIMS {
+    for &head_dim in cases(&HEAD_DIMS, &[32]) {
         for below in [80.0f32, 86.0, 88.0, 90.0, 100.0, 103.0, 200.0] {
             for at in [0, 1, 5] {
                 let mut keys = vec![0.0; 6 * head_dim];
