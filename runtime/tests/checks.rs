@@ -560,6 +560,13 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     );
     let mut wrong = arbitrary_head(&package, mean(), 0);
     wrong.shift[0] = f32::NAN;
-    wrong.write(&file).unwrap();
-    assert!(refusal(&file, &package).contains("finite"));
+    let error = wrong.write(&file).unwrap_err().to_string();
+    assert!(error.contains("finite"), "{error}");
+
+    let weight = arbitrary_head(&package, attend(), 8).output.0[0].to_le_bytes();
+    let at = whole.windows(4).position(|w| w == weight).unwrap();
+    let mut bytes = whole.clone();
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&broken, bytes).unwrap();
+    assert!(refusal(&broken, &package).contains("finite"));
 }
