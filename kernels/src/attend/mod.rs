@@ -114,7 +114,8 @@ type RoundedScores = unsafe fn(&Tile<'_>, &Rounded<'_>, &mut Weights);
 /// As [`crate::scales::multiply`].
 type Multiply = unsafe fn(&mut [f32], &[f32], HeadScales<'_>, HeadScales<'_>);
 
-/// The three stages of a tile, and what comes before and after all of them, for one instruction set. `scores` and `mix` by dtype: f32, f16, bf16, int8.
+/// The three stages of a tile, and what comes before and after all of them, for one instruction set. `scores` and `mix` by
+/// dtype: f32, f16, bf16, int8.
 #[derive(Debug, Clone, Copy)]
 struct Stages {
     /// The instruction set, and what the variant uses beside.

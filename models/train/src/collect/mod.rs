@@ -66,8 +66,9 @@ pub struct Progress {
 ///
 /// # Errors
 /// [`Error::Settings`] for a folder begun with other settings, [`Error::Locked`] for one in use, [`Error::Data`] where
-/// lines in the middle are damaged, settings are missing, or no item of several is whole, [`Error::Option`] for options outside their range, and what the runtime and the
-/// workload say; [`curt::Error::Cancelled`] among these. Lines written before an error stay.
+/// lines in the middle are damaged, settings are missing, or no item of several is whole, [`Error::Option`] for options
+/// outside their range, and what the runtime and the workload say; [`curt::Error::Cancelled`] among these. Lines written
+/// before an error stay.
 pub fn collect(
     engine: &mut Engine,
     workload: &Workload,
