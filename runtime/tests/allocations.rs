@@ -86,6 +86,7 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
                 max_tokens: 40,
                 eos_ids: &[],
                 checks: &[],
+                show_kv_at: &[],
                 ending: Ending::default(),
                 cancel: &cancel,
             };

@@ -85,11 +85,13 @@ impl Question {
             .filter(move |p| p.tokens.len() > at_tokens)
     }
 
-    /// What the tokens of its paths are, for noticing that pooled features are not of these paths.
-    pub fn digest(&self) -> [u8; 32] {
+    /// What the tokens of a question's `paths` are, for noticing that pooled features are not of these paths.
+    pub fn digest(paths: &[PathLine]) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.item.as_bytes());
-        for path in &self.paths {
+        if let Some(first) = paths.first() {
+            hash.update(first.item.as_bytes());
+        }
+        for path in paths {
             hash.update((path.tokens.len() as u64).to_le_bytes());
             for token in &path.tokens {
                 hash.update(token.to_le_bytes());

@@ -20,7 +20,7 @@ use crate::head::SamplingRef;
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
 use crate::package::{Message, Package, Role};
-use crate::paths::{self, CheckTaken, FinishReason, Launch, PathText, Rebuilt, Signal};
+use crate::paths::{self, CachedPaths, CheckTaken, FinishReason, Launch, PathText, Signal};
 use crate::session::{CancelToken, SessionOptions};
 
 /// A loaded package that answers questions, one at a time.
@@ -143,6 +143,7 @@ impl Engine {
             max_tokens,
             eos_ids: &eos_ids,
             checks: &options.checks,
+            show_kv_at: &options.show_kv_at,
             ending: settings.ending,
             cancel: &options.cancel,
         };
@@ -248,7 +249,7 @@ impl Engine {
         prompt: &[u32],
         paths: &[&[u32]],
         at_tokens: &[usize],
-        visit: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>,
+        visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
     ) -> Result<()> {
         let most = at_tokens.last().copied().unwrap_or(0);
         let context_tokens = self.package.context_tokens();

@@ -49,6 +49,9 @@ pub struct AskOptions {
     pub stop: Vec<String>,
     /// When paths are scored, by what, and who goes on: check points never descend. Needs several paths.
     pub checks: Vec<Check>,
+    /// Generated tokens of a path at which [`super::Event::Cached`] shows the KV cache. A path that ends by then is not in
+    /// it.
+    pub show_kv_at: Vec<usize>,
     /// Stop as soon as the paths that still run cannot change the vote's winner. Needs a vote.
     pub early_vote: bool,
     /// Stop when so many paths have finished, and vote on these: short-m@k (arXiv 2505.17813). Paths that end at the same
@@ -76,6 +79,7 @@ impl Default for AskOptions {
             seed: 0,
             stop: Vec::new(),
             checks: Vec::new(),
+            show_kv_at: Vec::new(),
             early_vote: false,
             first_finished: None,
             max_kv_bytes: None,

@@ -8,10 +8,12 @@ use regex::Regex;
 use crate::error::Result;
 use crate::kv::KvPlan;
 use crate::package::TextCodec;
-use crate::paths::{CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch, find_answer};
+use crate::paths::{
+    CachedPaths, CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch, find_answer,
+};
 
 /// What happens while a question is answered.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The KV cache as it will be, before it is allocated.
@@ -35,6 +37,8 @@ pub enum Event<'a> {
         /// The path.
         path: PathId,
     },
+    /// The cache at one of [`super::AskOptions::show_kv_at`].
+    Cached(CachedPaths<'a>),
     /// Paths were scored, and some perhaps dropped.
     Checked {
         /// What the check did.
@@ -96,6 +100,10 @@ impl Watch for Reader<'_> {
             .and_then(|pattern| find_answer(pattern, self.texts[path].text()));
         self.answers[path].clone_from(&answer);
         Ok(answer)
+    }
+
+    fn cached(&mut self, paths: CachedPaths<'_>) {
+        (self.on_event)(Event::Cached(paths));
     }
 
     fn checked(&mut self, check: &CheckTaken, paths: &[ReasoningPath]) {

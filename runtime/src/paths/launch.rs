@@ -10,6 +10,7 @@ use super::check::Checks;
 use super::{Check, Ending, Fate, Policy, Schedule, Vote};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, PathRandom, Sampler, Sampling};
+use crate::kv::KvCache;
 use crate::session::CancelToken;
 
 /// A path's number: 0 to N−1, in the order of launch. With the seed it decides what the path draws.
@@ -93,10 +94,25 @@ pub struct Launch<'a> {
     pub eos_ids: &'a [u32],
     /// When paths are scored, by what, and who goes on.
     pub checks: &'a [Check],
+    /// Generated tokens of a path at which the cache is shown, before a check there drops any.
+    pub show_kv_at: &'a [usize],
     /// When the question is settled, and how.
     pub ending: Ending,
     /// Cancels between tokens, and inside a step.
     pub cancel: &'a CancelToken,
+}
+
+/// The cache when `at_tokens` tokens of each path are in it.
+#[derive(Clone, Copy)]
+pub struct CachedPaths<'a> {
+    /// Positions of the prompt, before those of the paths.
+    pub prompt_tokens: usize,
+    /// Generated tokens cached of each path.
+    pub at_tokens: usize,
+    /// The path of each row. Those that have no more tokens than this have left.
+    pub rows: &'a [PathId],
+    /// Keys and values.
+    pub kv: &'a KvCache,
 }
 
 /// What the caller of a launch says to a token.
@@ -115,6 +131,9 @@ pub trait Watch {
     /// # Errors
     /// Any, which ends the launch.
     fn finished(&mut self, path: PathId) -> Result<Option<String>>;
+
+    /// So many tokens of each path are cached as [`Launch::show_kv_at`] names.
+    fn cached(&mut self, _paths: CachedPaths<'_>) {}
 
     /// A check is over.
     fn checked(&mut self, _check: &CheckTaken, _paths: &[ReasoningPath]) {}
@@ -307,6 +326,9 @@ impl<'a> Course<'a> {
             for (row, running) in self.running.iter_mut().enumerate() {
                 running.logits_row = row;
             }
+            if self.launch.show_kv_at.contains(&(step + 1)) {
+                self.show(decoder, step + 1, watch);
+            }
             while let Some(index) = self.schedule.due(step + 1) {
                 self.check(decoder, index, watch)?;
                 // A second check at the same token finds nobody where the first dropped all.
@@ -316,6 +338,18 @@ impl<'a> Course<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Shows what is cached of the paths.
+    fn show(&mut self, decoder: &Decoder, at_tokens: usize, watch: &mut dyn Watch) {
+        self.rows.clear();
+        self.rows.extend(self.running.iter().map(|r| r.path));
+        watch.cached(CachedPaths {
+            prompt_tokens: self.launch.prompt.len(),
+            at_tokens,
+            rows: &self.rows,
+            kv: decoder.kv(),
+        });
     }
 
     /// Draws each running path's next token.

@@ -10,11 +10,11 @@ mod text;
 mod vote;
 
 pub use launch::{
-    CheckTaken, FinishReason, Launch, Launched, PathId, PathScore, ReasoningPath, Stop, Watch,
-    launch,
+    CachedPaths, CheckTaken, FinishReason, Launch, Launched, PathId, PathScore, ReasoningPath,
+    Stop, Watch, launch,
 };
 pub use policy::{Check, Ending, Keep, Policy, Signal};
-pub use rebuild::{Rebuilt, rebuild};
+pub use rebuild::rebuild;
 pub use replay::{Replayed, Trace, replay};
 pub use schedule::{Fate, Schedule};
 pub(crate) use text::PathText;

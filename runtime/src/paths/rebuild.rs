@@ -1,20 +1,9 @@
 //! Rebuild: the cache of paths whose tokens are known, as it stood while they were drawn.
 
-use super::PathId;
+use super::{CachedPaths, PathId};
 use crate::error::Result;
 use crate::generate::Decoder;
-use crate::kv::KvCache;
 use crate::session::CancelToken;
-
-/// The cache when `at_tokens` tokens of each path are in it.
-pub struct Rebuilt<'a> {
-    /// Generated tokens cached of each path.
-    pub at_tokens: usize,
-    /// The path of each row. Those that have no more tokens than this have left.
-    pub rows: &'a [PathId],
-    /// Keys and values.
-    pub kv: &'a KvCache,
-}
 
 /// Feeds `paths` to the decoder in lockstep, from the prompt cached in row 0, each path leaving at its last token, as in
 /// [`super::launch`]: keys and values equal those of the live run bit for bit, where rows do not depend on their batch.
@@ -28,8 +17,9 @@ pub fn rebuild(
     paths: &[&[u32]],
     at_tokens: &[usize],
     cancel: &CancelToken,
-    visit: &mut dyn FnMut(Rebuilt<'_>) -> Result<()>,
+    visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
 ) -> Result<()> {
+    let prompt_tokens = decoder.kv().len();
     decoder.fork(paths.len())?;
     let mut rows: Vec<PathId> = (0..paths.len()).collect();
     let (mut kept, mut order) = (Vec::new(), Vec::new());
@@ -49,7 +39,8 @@ pub fn rebuild(
         feed.extend(rows.iter().map(|&path| paths[path][tokens - 1]));
         decoder.step(&feed, cancel)?;
         if at_tokens.contains(&tokens) {
-            visit(Rebuilt {
+            visit(CachedPaths {
+                prompt_tokens,
                 at_tokens: tokens,
                 rows: &rows,
                 kv: decoder.kv(),

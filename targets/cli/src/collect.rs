@@ -1,5 +1,6 @@
 //! `curt collect`: paths of a workload with graded answers, written as they come.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -40,13 +41,20 @@ pub struct Args {
     /// Continuations of each such prefix.
     #[arg(long, value_name = "R", requires = "prefix")]
     rollouts: Option<usize>,
+    /// Also write what `curt train-head` reads of the cache at these generated tokens of a path, while it is there; training
+    /// rebuilds it otherwise.
+    #[arg(long, value_name = "L[,L]", value_delimiter = ',')]
+    check_at: Vec<usize>,
     /// Take the first M items only; a later run may take more.
     #[arg(long, value_name = "M")]
     limit: Option<usize>,
     /// With an item's id and a path's number, decides what the path draws.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Threads inside one operator. Without it, as many as there are cores.
+    /// Items drawn at once. Each takes the memory of one more model, and many small steps use several cores better than one.
+    #[arg(long, value_name = "J", default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Threads inside one operator. Without it, the cores, shared among the jobs.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -72,7 +80,20 @@ impl From<PartName> for Part {
 /// Runs `curt collect`.
 pub fn run(args: Args) -> Result<()> {
     let workload = Workload::open(&args.workload, None)?;
-    let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
+    let jobs = args.jobs.get();
+    let threads = match args.threads {
+        None if jobs > 1 => {
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            Some((cores / jobs).max(1))
+        }
+        named => named,
+    };
+    let mut engines = (0..jobs)
+        .map(|_| locate::open_engine(args.package.as_deref(), threads))
+        .collect::<Result<Vec<_>>>()?;
+    let mut check_at = args.check_at;
+    check_at.sort_unstable();
+    check_at.dedup();
     let options = CollectOptions {
         dir: args.out,
         workload_dir: args.workload,
@@ -80,12 +101,13 @@ pub fn run(args: Args) -> Result<()> {
         paths: args.paths,
         prefix_tokens: args.prefix,
         rollouts: args.rollouts.unwrap_or(0),
+        check_at,
         limit: args.limit,
         seed: args.seed,
         cancel: signal::cancelled_by_ctrl_c()?,
     };
     let mut view = View::new();
-    let collected = collect(&mut engine, &workload, &options, &mut |p| view.show(p));
+    let collected = collect(&mut engines, &workload, &options, &mut |p| view.show(p));
     view.bar.finish_and_clear();
     let collected = collected.with_context(|| {
         format!(
@@ -138,6 +160,16 @@ impl View {
     }
 
     fn show(&mut self, p: &Progress) {
+        if let Some(pass) = p.rebuilding {
+            self.bar.set_length(pass.of as u64);
+            self.bar.set_position(pass.done as u64);
+            self.bar.set_message("earlier items' caches rebuilt");
+            if self.bar.is_hidden() && self.said.elapsed() >= LOG_EVERY {
+                self.said = Instant::now();
+                eprintln!("{} of {} earlier items' caches rebuilt", pass.done, pass.of);
+            }
+            return;
+        }
         if p.paths == 0 {
             self.bar.set_length(p.items as u64);
             // What earlier runs did says nothing about the rate of this one.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
@@ -371,6 +371,24 @@ fn shards_are_merged_and_packed() {
             .arg(at("1")),
     );
     assert_eq!(figures(&at("merged")), figures(&at("one")));
+    // Read and written again, a number is what it was to the last digit.
+    succeeds(
+        curt(&["ablate", "merge", "--out"])
+            .arg(at("whole"))
+            .arg(at("1"))
+            .arg(at("2")),
+    );
+    let results = |name: &str| -> BTreeSet<String> {
+        let records = fs::read_to_string(at(name).join("records.jsonl")).unwrap();
+        let marks = ["{\"kind\":\"sample\"", "{\"kind\":\"result\""];
+        let results = records
+            .lines()
+            .filter(|line| marks.iter().any(|m| line.starts_with(m)));
+        results.map(str::to_owned).collect()
+    };
+    let drawn: BTreeSet<String> = results("1").union(&results("2")).cloned().collect();
+    assert_eq!(drawn.len(), 5 + 10);
+    assert_eq!(results("whole"), drawn);
     let readme = succeeds(
         curt(&["ablate", "report", "--format", "readme"])
             .arg(at("merged").join("records.jsonl.gz")),

@@ -163,6 +163,60 @@ fn a_killed_collection_goes_on_where_it_was() {
 }
 
 #[test]
+fn several_jobs_write_what_one_does() {
+    if !library_or_skip("several_jobs_write_what_one_does") {
+        return;
+    }
+    let bench = Bench::new();
+    for (out, jobs) in [("one", "1"), ("three", "3")] {
+        let output = bench.collect(out, &["--jobs", jobs]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    assert!(!bench.lines("one").is_empty());
+    assert_eq!(bench.lines("three"), bench.lines("one"));
+}
+
+#[test]
+fn the_cache_read_while_paths_are_drawn_is_the_rebuilt_one() {
+    if !library_or_skip("the_cache_read_while_paths_are_drawn_is_the_rebuilt_one") {
+        return;
+    }
+    let bench = Bench::new();
+    let at = ["--check-at", "9,150"];
+    let live = [&at[..], &["--jobs", "2"]].concat();
+    let in_parts = [&at[..], &["--limit", "5"]].concat();
+    // Drawn with it; drawn without it and rebuilt; half and half, with a kill between a line and its means.
+    let runs: [(&str, &[&[&str]]); 3] = [
+        ("live", &[&live]),
+        ("rebuilt", &[&[], &at]),
+        ("both", &[&["--limit", "2"], &in_parts, &at]),
+    ];
+    for (out, commands) in runs {
+        for extra in commands {
+            let output = bench.collect(out, extra);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            if extra == &in_parts {
+                let means = bench.dir.path().join(out).join("features/means-9.f16");
+                let whole = fs::read(&means).unwrap();
+                fs::write(&means, &whole[..whole.len() - 50]).unwrap();
+            }
+        }
+    }
+    let read = |out: &str, at: &str| {
+        let file = bench.dir.path().join(out).join("features").join(at);
+        fs::read(file).unwrap()
+    };
+    for at in ["means-9.f16", "means-150.f16"] {
+        let live = read("live", at);
+        // A digest of what it is, and digests and numbers of the items.
+        assert!(live.len() > ITEMS * PATHS * 64, "{}", live.len());
+        assert!(live == read("rebuilt", at), "{at}: rebuilt");
+        assert!(live == read("both", at), "{at}: rebuilt and live");
+    }
+    assert_ne!(read("live", "means-9.f16"), read("live", "means-150.f16"));
+}
+
+#[test]
 fn a_folder_begun_otherwise_is_refused() {
     if !library_or_skip("a_folder_begun_otherwise_is_refused") {
         return;
@@ -181,6 +235,7 @@ fn a_folder_begun_otherwise_is_refused() {
         &["--prefix", "0", "--rollouts", "2"],
         &["--prefix", "from 1 token"],
     );
+    refused(&["--check-at", "0"], &["--check-at", "from 1 token"]);
     let output = bench.collect("out", &["--limit", "1"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let before = bench.lines("out");

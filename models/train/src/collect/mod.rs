@@ -1,5 +1,6 @@
 //! Collect: sample paths, grade their answers, write one line a path. Killed at any moment and started again, it goes on.
 
+mod draw;
 mod paths_file;
 mod rollouts;
 mod settings;
@@ -8,12 +9,15 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use curt::{AskOptions, CancelToken, Engine, Question};
+use curt::{AskOptions, CancelToken, Engine};
 use curt_workload::{Item, Part, Workload};
 pub use paths_file::{PATHS_FILE, PathLine, read_paths};
 pub use settings::{HELD_OUT_PART, Places, SETTINGS_FILE, SamplingSettings, Settings, TRAIN_PART};
 
+use crate::data::{Data, Question};
 use crate::error::{Error, Result};
+use crate::features::{MeansPool, Pass, Store, means, prompts};
+use draw::Draw;
 use paths_file::PathsFile;
 use rollouts::Rollouts;
 
@@ -32,6 +36,9 @@ pub struct CollectOptions {
     pub prefix_tokens: Vec<usize>,
     /// Continuations of each prefix; 0 with no prefix.
     pub rollouts: usize,
+    /// Generated tokens of a path at which what training reads of the cache is written while it is there, ascending:
+    /// means as in [`crate::features`]. Not a setting of the folder: what is missing at other check points is rebuilt.
+    pub check_at: Vec<usize>,
     /// Take the part's first items only. Not a setting of the folder: a later run may take more.
     pub limit: Option<usize>,
     /// With an item's id and a path's number, decides what the path draws.
@@ -57,9 +64,11 @@ pub struct Progress {
     pub tokens: usize,
     /// Time of this run.
     pub elapsed: Duration,
+    /// While what earlier runs did not write of the cache is rebuilt.
+    pub rebuilding: Option<Pass>,
 }
 
-/// Collects what `options` ask for, and says after each item how far it is.
+/// Collects what `options` ask for with `engines`, each with an item of its own, and says after each item how far it is.
 ///
 /// Items come in the workload's order and an item's lines are written together, so that a run that was cut short and
 /// then finished leaves the same lines as one that was not.
@@ -70,12 +79,16 @@ pub struct Progress {
 /// outside their range, and what the runtime and the workload say; [`curt::Error::Cancelled`] among these. Lines written
 /// before an error stay.
 pub fn collect(
-    engine: &mut Engine,
+    engines: &mut [Engine],
     workload: &Workload,
     options: &CollectOptions,
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Progress> {
-    let settings = Settings::of(engine.package(), workload, options)?;
+    let first = engines
+        .first_mut()
+        .ok_or_else(|| Error::option("--jobs", "at least 1", 0))?;
+    check_ascending(&options.check_at)?;
+    let settings = Settings::of(first.package(), workload, options)?;
     let part = workload.part(options.part);
     let items = &part[..options.limit.unwrap_or(part.len()).min(part.len())];
     std::fs::create_dir_all(&options.dir)
@@ -83,7 +96,6 @@ pub fn collect(
     settings.keep_or_compare(&options.dir)?;
     let (mut file, done) = PathsFile::open(&options.dir, options.paths)?;
 
-    let clock = Instant::now();
     let mut progress = Progress {
         items: items.len(),
         ..Progress::default()
@@ -91,73 +103,84 @@ pub fn collect(
     let missing: Vec<&Item> = items.iter().filter(|i| !done.contains(&i.id)).collect();
     progress.resumed = items.len() - missing.len();
     progress.done = progress.resumed;
+    let mut stores = stores(first, workload, &settings, options, &mut |pass| {
+        on_progress(&Progress {
+            rebuilding: Some(pass),
+            ..progress
+        });
+    })?;
     on_progress(&progress);
+    let clock = Instant::now();
     let ask = AskOptions {
         prompt: Some(workload.prompt().clone()),
         paths: options.paths,
         sampling: settings.sampling.to_options(),
         reuse: false,
+        show_kv_at: options.check_at.clone(),
         cancel: options.cancel.clone(),
         ..AskOptions::default()
     };
-    let rollouts = Rollouts::new(workload, options)?;
-    for item in missing {
-        let lines = paths_of(engine, workload, item, &ask, options.seed, &rollouts)?;
+    let draw = Draw {
+        workload,
+        ask,
+        seed: options.seed,
+        rollouts: Rollouts::new(workload, options)?,
+    };
+    draw.each(engines, &missing, &mut |drawn| {
+        let lines = drawn.lines;
         file.append(&lines)?;
         progress.done += 1;
         progress.paths += lines.len();
         progress.correct += lines.iter().filter(|l| l.correct).count();
         progress.tokens += lines.iter().map(|l| l.tokens.len()).sum::<usize>();
+        let digest = Question::digest(&lines);
+        for (store, values) in stores.iter_mut().zip(&drawn.means) {
+            store.append(&digest, values)?;
+        }
         progress.elapsed = clock.elapsed();
         on_progress(&progress);
-    }
+        Ok(())
+    })?;
     Ok(progress)
 }
 
-/// Samples and grades the paths of one item.
-fn paths_of(
+/// The stores of the means at the check points, with those of every question that is there already: rebuilt where an
+/// earlier run did not write them.
+fn stores(
     engine: &mut Engine,
     workload: &Workload,
-    item: &Item,
-    ask: &AskOptions,
-    seed: u64,
-    rollouts: &Rollouts<'_>,
-) -> Result<Vec<PathLine>> {
-    if let Some(image) = &item.image {
+    settings: &Settings,
+    options: &CollectOptions,
+    on_pass: &mut dyn FnMut(Pass),
+) -> Result<Vec<Store>> {
+    let (dir, check_at) = (&options.dir, &options.check_at);
+    if check_at.is_empty() {
+        return Ok(Vec::new());
+    }
+    match Data::read(dir) {
+        Ok(data) => {
+            let prompts = prompts(engine, workload, &data)?;
+            means(engine, &prompts, &data, check_at, &options.cancel, on_pass)
+        }
+        // Nothing is there yet.
+        Err(Error::TooLittle { .. }) => {
+            MeansPool::new(engine, settings.paths).stores(dir, settings, check_at, &[])
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// # Errors
+/// [`Error::Option`] for check points that do not ascend from 1 token up.
+pub(crate) fn check_ascending(check_at: &[usize]) -> Result<()> {
+    if check_at.first() == Some(&0) || check_at.windows(2).any(|w| w[0] >= w[1]) {
         return Err(Error::option(
-            "--workload",
-            "items without images, since paths are collected from text alone",
-            format!("{} with {}", item.id, image.display()),
+            "--check-at",
+            "check points from 1 token up, ascending",
+            format!("{check_at:?}"),
         ));
     }
-    let question = Question::Text(item.asked().into_owned());
-    let options = AskOptions {
-        seed: item.seed(seed),
-        ..ask.clone()
-    };
-    let answer = engine.ask(&question, &options, &mut |_| {})?;
-    let prompt = if rollouts.is_empty() {
-        Vec::new()
-    } else {
-        engine.tokens(&question, &options)?
-    };
-    answer
-        .paths
-        .into_iter()
-        .map(|path| {
-            Ok(PathLine {
-                item: item.id.clone(),
-                group: item.unit().into(),
-                path: path.id,
-                correct: workload.grade(item, path.answer.as_deref(), &path.text)?,
-                rate: rollouts.rates(engine, item, &prompt, &path, &options)?,
-                finish: path.finish,
-                answer: path.answer,
-                tokens: path.tokens,
-                logprobs: path.logprobs,
-            })
-        })
-        .collect()
+    Ok(())
 }
 
 /// Ids of items whose lines are all there.

@@ -6,7 +6,7 @@ mod store;
 mod table;
 mod windows;
 
-pub use means::{SPANS, means};
+pub use means::{MeansPool, SPANS, means};
 pub use ngrams::{Vocabulary, choose, count_ngrams};
 pub use store::Store;
 pub use table::{Group, Inputs, KvColumns, Table};

@@ -11,7 +11,7 @@ use curt::{CancelToken, Engine};
 use curt_workload::Workload;
 use serde::Serialize;
 
-use crate::collect::TRAIN_PART;
+use crate::collect::{TRAIN_PART, check_ascending};
 use crate::controls::{Kinds, TextChoice};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -224,17 +224,6 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
             let file = data.dir.join(crate::collect::SETTINGS_FILE);
             return Err(Error::data(&file, field, expected, recorded));
         }
-    }
-    Ok(())
-}
-
-fn check_ascending(check_at: &[usize]) -> Result<()> {
-    if check_at.first() == Some(&0) || check_at.windows(2).any(|w| w[0] >= w[1]) {
-        return Err(Error::option(
-            "--check-at",
-            "check points from 1 token up, ascending",
-            format!("{check_at:?}"),
-        ));
     }
     Ok(())
 }

@@ -145,6 +145,7 @@ pub fn run(args: Args) -> Result<()> {
                 max_tokens: args.new_tokens,
                 eos_ids: &[],
                 checks: &[],
+                show_kv_at: &[],
                 ending: Ending::default(),
                 cancel: &cancel,
             };
