@@ -11,6 +11,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 mod registers;
 mod rounded;
 mod scalar;
@@ -143,22 +145,24 @@ impl Attend {
 
     /// Every variant for `isa` that this processor can run, the plainest first: for tests and comparisons.
     pub fn variants(isa: Isa) -> impl Iterator<Item = Self> {
-        let stages: [Option<&'static Stages>; 2] = match isa {
-            _ if !isa.is_available() => [None, None],
-            Isa::Scalar => [Some(&scalar::STAGES), None],
+        let stages: [Option<&'static Stages>; 3] = match isa {
+            _ if !isa.is_available() => [None, None, None],
+            Isa::Scalar => [Some(&scalar::STAGES), None, None],
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => [Some(&avx2::STAGES), None],
+            Isa::Avx2 => [Some(&avx2::STAGES), None, None],
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => [
                 Some(&avx512::STAGES),
                 std::arch::is_x86_feature_detected!("avx512vnni").then_some(&avx512::STAGES_VNNI),
+                None,
             ],
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => [
                 Some(&neon::STAGES),
                 std::arch::is_aarch64_feature_detected!("dotprod").then_some(&neon::STAGES_DOTPROD),
+                std::arch::is_aarch64_feature_detected!("i8mm").then_some(&neon::STAGES_I8MM),
             ],
-            _ => [None, None],
+            _ => [None, None, None],
         };
         stages
             .into_iter()
@@ -183,7 +187,7 @@ impl Attend {
     }
 
     /// The variant's name: its instruction set, and the extensions of it that it uses where the processor has them
-    /// (`avx512+vnni`, `neon+dotprod`).
+    /// (`avx512+vnni`, `neon+dotprod`, `neon+i8mm`).
     pub fn name(self) -> &'static str {
         self.stages.name
     }

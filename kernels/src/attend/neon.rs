@@ -1,5 +1,10 @@
-//! The stages for Advanced SIMD, with and without dot products of bytes.
+//! The stages for Advanced SIMD: plain, with dot products of bytes, and with matrix products of them.
+//!
+//! Half-precision arithmetic (FEAT_FP16, FEAT_FHM) has no variant. f16 becomes f32 in one instruction without it, shared by
+//! the queries; its products with sums in f32 take queries in f16, whose rounding moves a logit by a part in 2,048, or twice
+//! the instructions for queries in two parts.
 
+use super::neon_i8mm;
 use super::registers;
 use super::rounded::{self, Rounded};
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
@@ -20,6 +25,15 @@ pub(super) const STAGES_DOTPROD: Stages = Stages {
     name: "neon+dotprod",
     scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
     rounded: Some((round, rounded_scores)),
+    weigh,
+    mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
+    multiply,
+};
+
+pub(super) const STAGES_I8MM: Stages = Stages {
+    name: "neon+i8mm",
+    scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
+    rounded: Some((neon_i8mm::round, neon_i8mm::scores)),
     weigh,
     mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
     multiply,

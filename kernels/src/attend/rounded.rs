@@ -48,23 +48,11 @@ pub(super) fn round<L: Integers>(
     for m in 0..GROUP {
         let query = &queries.rows[m * padded..(m + 1) * padded];
         let row = &mut rows[m * len..(m + 1) * len];
-        // As integers, for floats of one sign are in their order and NaN lies above: a maximum without an order of its own.
-        let largest = query.iter().fold(0, |max, x| max.max(x.abs().to_bits()));
-        let largest = f32::from_bits(largest);
-        if !largest.is_finite() {
-            steps[m] = f32::NAN;
+        let Some(numbers) = numbers(query, &mut steps[m]) else {
             continue;
-        }
-        let inverse = if largest < LEAST {
-            0.0
-        } else {
-            LARGEST / largest
         };
-        steps[m] = largest / LARGEST;
-        for (rounded, &x) in row.iter_mut().zip(query) {
-            // SAFETY: every x is finite, not NaN, for `largest` is; the product is at most LARGEST and an ulp.
-            let integer: i32 = unsafe { (x * inverse).round_ties_even().to_int_unchecked() };
-            *rounded = integer as i16;
+        for (rounded, number) in row.iter_mut().zip(numbers) {
+            *rounded = number;
         }
         if L::SPLIT {
             row.chunks_exact_mut(L::STEP).for_each(split);
@@ -72,16 +60,44 @@ pub(super) fn round<L: Integers>(
     }
 }
 
-/// High bytes, then low bytes, both signed: `256 * high + low` is the number.
-fn split(step: &mut [i16]) {
-    let mut bytes = [0u8; 2 * PAD];
-    let (high, low) = bytes.split_at_mut(step.len());
-    for ((&number, high), low) in step.iter().zip(high).zip(low) {
-        let nearest = (number + 128) >> 8;
-        *high = nearest as u8;
-        *low = (number - (nearest << 8)) as u8;
+/// A query's numbers, rounded, and what 1 stands for in them; `None` where one is not finite.
+#[inline(always)]
+pub(super) fn numbers(query: &[f32], step: &mut f32) -> Option<impl Iterator<Item = i16>> {
+    // As integers, for floats of one sign are in their order and NaN lies above: a maximum without an order of its own.
+    let largest = query.iter().fold(0, |max, x| max.max(x.abs().to_bits()));
+    let largest = f32::from_bits(largest);
+    if !largest.is_finite() {
+        *step = f32::NAN;
+        return None;
     }
-    for (number, pair) in step.iter_mut().zip(bytes.as_chunks().0) {
+    let inverse = if largest < LEAST {
+        0.0
+    } else {
+        LARGEST / largest
+    };
+    *step = largest / LARGEST;
+    Some(query.iter().map(move |&x| {
+        // SAFETY: every x is finite, not NaN, for `largest` is; the product is at most LARGEST and an ulp.
+        let integer: i32 = unsafe { (x * inverse).round_ties_even().to_int_unchecked() };
+        integer as i16
+    }))
+}
+
+/// A number's high and low byte, both signed: `256 * high + low` is the number.
+#[inline(always)]
+pub(super) fn bytes(number: i16) -> [u8; 2] {
+    let high = (number + 128) >> 8;
+    [high as u8, (number - (high << 8)) as u8]
+}
+
+/// High bytes, then low bytes, as [`bytes`] has them.
+fn split(step: &mut [i16]) {
+    let mut halves = [0u8; 2 * PAD];
+    let (high, low) = halves.split_at_mut(step.len());
+    for ((&number, high), low) in step.iter().zip(high).zip(low) {
+        [*high, *low] = bytes(number);
+    }
+    for (number, pair) in step.iter_mut().zip(halves.as_chunks().0) {
         *number = i16::from_ne_bytes(*pair);
     }
 }

@@ -63,6 +63,11 @@ const NEON_DOTPROD: Expected = Expected {
     attend: "scalar,neon,neon+dotprod",
 };
 
+const NEON_I8MM: Expected = Expected {
+    isas: "scalar,neon",
+    attend: "scalar,neon,neon+dotprod,neon+i8mm",
+};
+
 const EMULATED: [Emulated; 6] = [
     // QEMU's user emulation has no AVX-512, whatever the processor is called.
     emulated(X86, "Haswell", AVX2),
@@ -71,9 +76,9 @@ const EMULATED: [Emulated; 6] = [
     emulated(ARM, "cortex-a53", NEON),
     // With them, as on a Jetson Orin.
     emulated(ARM, "cortex-a76", NEON_DOTPROD),
-    // Also matrix products of bytes, bfloat16 and SVE, which nothing here uses.
-    emulated(ARM, "neoverse-v1", NEON_DOTPROD),
-    emulated(ARM, "max", NEON_DOTPROD),
+    // Also matrix products of bytes, as on phones from 2022 on; bfloat16 and SVE, which nothing here uses.
+    emulated(ARM, "neoverse-v1", NEON_I8MM),
+    emulated(ARM, "max", NEON_I8MM),
 ];
 
 const fn emulated(target: &'static str, cpu: &'static str, expected: Expected) -> Emulated {
