@@ -6,17 +6,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use curt::session::{BoundGraph, SessionOptions, TensorSpec};
-use curt_kernels::{Dtype, Isa};
+use curt_kernels::{Attend, Dtype, Isa};
 use serde::Serialize;
 
 use super::machine;
 use super::onnx;
 use super::peers::{self, Ndarray};
-use super::problem::{Pooling, Problem, Shape};
+use super::problem::{Pooling, Problem, QUERY_NORM, Shape};
 
-/// Largest distance from the f64 result, the values being at most 1. A logit is a sum of head_dim products, 32 at most
-/// with these numbers, of which f32 may be off by 64 × 2⁻²⁴ parts: 1.2e-4 of each weight.
+/// Largest distance from the f64 result in f32, the values being at most 1. A logit is a sum of head_dim products, 32 at
+/// most with these numbers, of which f32 may be off by 64 × 2⁻²⁴ parts: 1.2e-4 of each weight.
 const LARGEST_ERROR: f64 = 2.5e-4;
+
+/// As [`LARGEST_ERROR`], for what rounds its queries to 16 bits beside int8 keys: by the bound of [`Attend::pool`], a logit
+/// moves by `max|query| Σ|key| / 65,024` at most, and the result by twice that.
+fn largest_error(problem: &Problem) -> f64 {
+    let dim = problem.shape.head_dim as f64;
+    match (problem.dtype, problem.pooling) {
+        (Dtype::I8, Pooling::Attend) => {
+            LARGEST_ERROR + 2.0 * QUERY_NORM / dim.sqrt() * dim / 65_024.0
+        }
+        _ => LARGEST_ERROR,
+    }
+}
 
 /// Heads that are computed in f64.
 const CHECKED: usize = 8;
@@ -34,8 +46,11 @@ pub struct Round {
     pub curt: f64,
     pub ndarray: f64,
     pub onnxruntime: f64,
-    /// One f32 multiply-and-add, with all multipliers busy.
+    /// One f32 multiply-and-add, with all multipliers of the instruction set busy.
     pub multiplication: f64,
+    /// One of 16-bit integers, where the kernel has them for int8 keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integer_multiplication: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,10 +59,11 @@ pub struct Measurement {
     pub shape: Shape,
     pub pooling: Pooling,
     pub dtype: &'static str,
-    pub isa: &'static str,
+    /// The kernel that ran.
+    pub kernel: &'static str,
     /// Bytes of keys and values that one pass reads.
     pub bytes: usize,
-    /// f32 multiply-and-adds of one pass.
+    /// Multiply-and-adds of one pass, half of them with keys.
     pub multiplications: usize,
     pub rounds: Vec<Round>,
 }
@@ -62,11 +78,11 @@ impl Measurement {
         [values[0], middle, values[last]]
     }
 
-    /// Seconds that the slower of reading and multiplying takes.
+    /// Seconds that the slower of reading and multiplying takes: with keys in integers where the kernel does so, else in f32.
     pub fn roofline(&self, round: &Round) -> f64 {
-        round
-            .read
-            .max(round.multiplication * self.multiplications as f64)
+        let half = self.multiplications as f64 / 2.0;
+        let with_key = round.integer_multiplication.unwrap_or(round.multiplication);
+        round.read.max(half * (with_key + round.multiplication))
     }
 }
 
@@ -82,18 +98,18 @@ pub fn measure(
     let mut scratch = Vec::new();
     let mut out = vec![f32::NAN; problem.results()];
     problem.pool(isa, &mut scratch, &mut out)?;
-    check(&problem, &out, "curt")?;
+    check(&problem, &out, "curt", largest_error(&problem))?;
 
     let mut ndarray = Ndarray::new(&problem);
     out.fill(f32::NAN);
     ndarray.pool(&problem, &mut out);
-    check(&problem, &out, "ndarray")?;
+    check(&problem, &out, "ndarray", LARGEST_ERROR)?;
 
     let mut graph_out = vec![0u8; problem.results() * size_of::<f32>()];
     bound(&problem, &mut graph_out)?.run()?;
     let floats = graph_out.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
     let floats: Vec<f32> = floats.map(f32::from_le_bytes).collect();
-    check(&problem, &floats, "onnxruntime")?;
+    check(&problem, &floats, "onnxruntime", LARGEST_ERROR)?;
     let mut graph = bound(&problem, &mut graph_out)?;
 
     let mut results = Vec::new();
@@ -111,16 +127,28 @@ pub fn measure(
             })?,
             onnxruntime: seconds(|| Ok(graph.run()?))?,
             multiplication: seconds(|| {
-                black_box(peers::multiply(black_box(0.5)));
+                black_box(peers::multiply(isa, black_box(0.5)));
                 Ok(())
             })? / peers::MULTIPLICATIONS as f64,
+            integer_multiplication: match peers::multiply_integers(isa, 1) {
+                Some(_) if dtype == Dtype::I8 && pooling == Pooling::Attend => Some(
+                    seconds(|| {
+                        black_box(peers::multiply_integers(isa, black_box(3)));
+                        Ok(())
+                    })? / peers::MULTIPLICATIONS as f64,
+                ),
+                _ => None,
+            },
         });
     }
     Ok(Measurement {
         shape,
         pooling,
         dtype: dtype.name(),
-        isa: isa.name(),
+        kernel: match pooling {
+            Pooling::Attend => Attend::new(isa).map_or("", Attend::name),
+            Pooling::Mean => isa.name(),
+        },
         bytes: problem.bytes(),
         multiplications: problem.multiplications(),
         rounds: results,
@@ -161,14 +189,14 @@ fn bound<'a>(problem: &'a Problem, out: &'a mut [u8]) -> Result<BoundGraph<'a>> 
     Ok(BoundGraph::open(file.path(), &options, &inputs, output)?)
 }
 
-fn check(problem: &Problem, out: &[f32], name: &str) -> Result<()> {
+fn check(problem: &Problem, out: &[f32], name: &str, largest: f64) -> Result<()> {
     let heads = problem.shape.heads();
     let len = out.len() / heads;
     for head in (0..heads).step_by(heads.div_ceil(CHECKED)) {
         let expected = problem.reference(head)?;
         for (at, (&got, want)) in out[head * len..].iter().zip(expected).enumerate() {
             let error = (f64::from(got) - want).abs();
-            if error.is_nan() || error > LARGEST_ERROR {
+            if error.is_nan() || error > largest {
                 bail!(
                     "nothing is timed: {name} gives {got} for element {at} of head {head} in {}, expected {want}",
                     problem.dtype.name()

@@ -1,9 +1,9 @@
 //! What curt is measured against: an ndarray version, the memory and the multipliers of the machine.
 
-use curt_kernels::Dtype;
+use curt_kernels::{Dtype, Isa};
 use half::slice::HalfFloatSliceExt;
-use ndarray::linalg::{general_mat_mul, general_mat_vec_mul};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
 use super::problem::{Pooling, Problem};
 
@@ -14,7 +14,6 @@ pub struct Ndarray {
     values: Vec<f32>,
     /// `[queries, window]`
     weights: Array2<f32>,
-    ones: Array1<f32>,
 }
 
 impl Ndarray {
@@ -28,7 +27,6 @@ impl Ndarray {
             keys: vec![0.0; head],
             values: vec![0.0; head],
             weights: Array2::zeros((shape.queries, shape.window)),
-            ones: Array1::ones(shape.window),
         }
     }
 
@@ -44,7 +42,11 @@ impl Ndarray {
             if problem.pooling == Pooling::Mean {
                 let factor = 1.0 / shape.window as f32;
                 let mut out = ArrayViewMut1::from(out);
-                general_mat_vec_mul(factor, &values.t(), &self.ones, 0.0, &mut out);
+                out.fill(0.0);
+                for row in values.rows() {
+                    out += &row;
+                }
+                out *= factor;
                 continue;
             }
             let keys = &problem.keys()[head * size..(head + 1) * size];
@@ -136,7 +138,7 @@ fn read_plain(bytes: &[u8]) -> u64 {
     sums.into_iter().fold(0, u64::wrapping_add)
 }
 
-/// f32 multiply-and-adds of one call of [`multiply`].
+/// Multiply-and-adds of one call of [`multiply`] or [`multiply_integers`].
 pub const MULTIPLICATIONS: usize = ROUNDS * CHAINS;
 
 const ROUNDS: usize = 20_000;
@@ -144,41 +146,124 @@ const ROUNDS: usize = 20_000;
 /// Independent sums: twelve of the widest registers, more than the multipliers take at once.
 const CHAINS: usize = 12 * 16;
 
-/// Multiplies and adds in registers: nothing but the multipliers.
-pub fn multiply(factor: f32) -> f32 {
+/// Multiplies and adds f32 in registers with the instructions of `isa`: nothing but the multipliers.
+pub fn multiply(isa: Isa, factor: f32) -> f32 {
     #[cfg(target_arch = "x86_64")]
     {
-        if std::arch::is_x86_feature_detected!("avx512f") {
+        if isa == Isa::Avx512 && isa.is_available() {
             // SAFETY: seen to be there.
             return unsafe { multiply_avx512(factor) };
         }
-        if std::arch::is_x86_feature_detected!("fma") {
+        if isa == Isa::Avx2 && isa.is_available() {
             // SAFETY: seen to be there.
             return unsafe { multiply_fma(factor) };
         }
     }
-    multiply_plain(factor)
+    // Without the feature, a fused one is a call of the mathematics library; Neon always has it.
+    multiply_with(factor, |sum, factor| match isa {
+        Isa::Neon => sum.mul_add(factor, 1.0),
+        _ => sum * factor + 1.0,
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn multiply_avx512(factor: f32) -> f32 {
-    multiply_plain(factor)
+    multiply_with(factor, |sum, factor| sum.mul_add(factor, 1.0))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn multiply_fma(factor: f32) -> f32 {
-    multiply_plain(factor)
+    multiply_with(factor, |sum, factor| sum.mul_add(factor, 1.0))
 }
 
 #[inline(always)]
-fn multiply_plain(factor: f32) -> f32 {
+fn multiply_with(factor: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [1.0f32; CHAINS];
     for _ in 0..ROUNDS {
         for sum in &mut sums {
-            *sum = sum.mul_add(factor, 1.0);
+            *sum = step(*sum, factor);
         }
     }
     sums.into_iter().sum()
+}
+
+/// Multiplies pairs of 16-bit integers and adds them to 32-bit sums, as the kernels of `isa` do with int8 keys, in
+/// registers; `None` where the kernel of `isa` multiplies floats.
+pub fn multiply_integers(isa: Isa, factor: i16) -> Option<i32> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if isa == Isa::Avx512 && isa.is_available() {
+            // SAFETY: seen to be there.
+            return Some(unsafe {
+                match std::arch::is_x86_feature_detected!("avx512vnni") {
+                    true => pairs_vnni(factor),
+                    false => pairs_avx512(factor),
+                }
+            });
+        }
+        if isa == Isa::Avx2 && isa.is_available() {
+            // SAFETY: seen to be there.
+            return Some(unsafe { pairs_avx2(factor) });
+        }
+    }
+    let _ = (isa, factor);
+    None
+}
+
+/// A register takes 32 products, six of them as many as [`CHAINS`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn pairs_vnni(factor: i16) -> i32 {
+    use std::arch::x86_64::*;
+    let factor = _mm512_set1_epi16(factor);
+    let mut sums = [_mm512_setzero_si512(); 2 * CHAINS / 32];
+    for _ in 0..ROUNDS / 2 {
+        for sum in &mut sums {
+            *sum = _mm512_dpwssd_epi32(*sum, factor, factor);
+        }
+    }
+    sums.into_iter()
+        .fold(0, |all, sum| all ^ _mm512_reduce_add_epi32(sum))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn pairs_avx512(factor: i16) -> i32 {
+    use std::arch::x86_64::*;
+    let factor = _mm512_set1_epi16(factor);
+    let mut sums = [_mm512_setzero_si512(); 2 * CHAINS / 32];
+    for _ in 0..ROUNDS / 2 {
+        for sum in &mut sums {
+            // Of the newest sum, so that the product is not hoisted out of the loop.
+            let product = _mm512_madd_epi16(_mm512_xor_si512(*sum, factor), factor);
+            *sum = _mm512_add_epi32(*sum, product);
+        }
+    }
+    sums.into_iter()
+        .fold(0, |all, sum| all ^ _mm512_reduce_add_epi32(sum))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn pairs_avx2(factor: i16) -> i32 {
+    use std::arch::x86_64::*;
+    let factor = _mm256_set1_epi16(factor);
+    let mut sums = [_mm256_setzero_si256(); CHAINS / 16];
+    for _ in 0..ROUNDS {
+        for sum in &mut sums {
+            // Of the newest sum, so that the product is not hoisted out of the loop.
+            let product = _mm256_madd_epi16(_mm256_xor_si256(*sum, factor), factor);
+            *sum = _mm256_add_epi32(*sum, product);
+        }
+    }
+    let mut lanes = [0i32; 8];
+    let mut all = 0;
+    for sum in sums {
+        // SAFETY: eight lanes of 32 bits.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
+        all ^= lanes.iter().fold(0, |a, &b| a ^ b);
+    }
+    all
 }

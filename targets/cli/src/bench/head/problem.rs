@@ -9,6 +9,9 @@ use serde::Serialize;
 /// What one int8 step stands for.
 const INT8_SCALE: f32 = 1.0 / 127.0;
 
+/// √head_dim times the largest element of a query.
+pub const QUERY_NORM: f64 = 4.0;
+
 /// The pooling of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -72,7 +75,7 @@ impl Problem {
         };
         let values = memory()?;
         let count = shape.layers * shape.kv_heads * shape.queries * shape.head_dim;
-        let scale = 4.0 / (shape.head_dim as f32).sqrt();
+        let scale = QUERY_NORM as f32 / (shape.head_dim as f32).sqrt();
         let queries = (0..count).map(|_| numbers.next() * scale).collect();
         Ok(Self {
             shape,

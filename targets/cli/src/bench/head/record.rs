@@ -1,5 +1,6 @@
 //! What is printed, and the record that is committed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -115,7 +116,8 @@ pub fn write(device: &str, measurements: &[Measurement]) -> Result<()> {
 
 fn render(record: &Record<'_>) -> Result<String> {
     let mut text = String::new();
-    let isa = record.measurements.first().map_or("", |m| m.isa);
+    let kernels: BTreeSet<&str> = record.measurements.iter().map(|m| m.kernel).collect();
+    let kernels = kernels.into_iter().collect::<Vec<_>>().join(", ");
     let rounds = record.measurements.first().map_or(0, |m| m.rounds.len());
     let loads = record.measurements.iter().flat_map(|m| &m.rounds);
     let loads = loads.filter_map(|r| r.load);
@@ -124,10 +126,10 @@ fn render(record: &Record<'_>) -> Result<String> {
         text,
         "# The KV stop head's pooling, {device}, {date}\n\n`{made_by}` at {commit}.\n\n\
          * {machine}. Load before a round: {least:.1} to {most:.1}.\n\
-         * One thread, {isa}; {rounds} rounds in which every column is measured in turn. Median, lowest and highest in \
+         * One thread, {kernels}; {rounds} rounds in which every column is measured in turn. Median, lowest and highest in \
          brackets; ratios are taken within a round. A pass shorter than 4 ms is repeated on the same memory.\n\
-         * *read*: a sum of the same bytes, huge pages advised. *roofline*: the slower of reading and of the f32 \
-         multiply-and-adds at the speed of multipliers alone. *× ndarray*, *× ONNX Runtime*: their time over ours; \
+         * *read*: a sum of the same bytes, huge pages advised. *roofline*: the slower of reading and of the \
+         multiply-and-adds at the speed of multipliers alone: f32, and with int8 keys pairs of 16-bit integers. *× ndarray*, *× ONNX Runtime*: their time over ours; \
          ndarray 0.17 with `general_mat_mul`, everything preallocated, other dtypes converted to f32 head by head; \
          ONNX Runtime {onnxruntime} with MatMul, Softmax, MatMul (ReduceMean) over all heads, other dtypes cast.\n",
         device = record.device,
