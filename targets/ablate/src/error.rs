@@ -35,15 +35,14 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The folder holds a run, and nobody asked to go on with it.
-    #[error(
-        "{}: holds {records} records of an earlier run: --resume goes on with it, another --out starts anew",
-        dir.display()
-    )]
+    #[error("{}: holds {records} records of an earlier run: {remedy}", dir.display())]
     Occupied {
         /// The folder.
         dir: PathBuf,
         /// Results recorded.
         records: usize,
+        /// What to do instead.
+        remedy: &'static str,
     },
     /// The folder's run was started otherwise.
     #[error(

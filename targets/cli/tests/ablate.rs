@@ -371,6 +371,12 @@ fn shards_are_merged_and_packed() {
             .arg(at("1")),
     );
     assert_eq!(figures(&at("merged")), figures(&at("one")));
+    let again = curt(&["ablate", "merge", "--out"])
+        .arg(at("merged"))
+        .args([at("1"), at("2")])
+        .output()
+        .unwrap();
+    refused(&again, "of an earlier run: choose another --out");
     // Read and written again, a number is what it was to the last digit.
     succeeds(
         curt(&["ablate", "merge", "--out"])

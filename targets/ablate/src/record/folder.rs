@@ -106,6 +106,7 @@ impl Folder {
                 return Err(Error::Occupied {
                     dir: self.dir.clone(),
                     records: earlier.results.len(),
+                    remedy: "--resume goes on with it, another --out starts anew",
                 });
             }
             let differences = differences(&earlier.run, run);

@@ -43,6 +43,7 @@ impl Records {
             return Err(Error::Occupied {
                 dir: dir.into(),
                 records: super::read_records(&file)?.results.len(),
+                remedy: "choose another --out",
             });
         }
         std::fs::create_dir_all(dir).map_err(Error::io(dir, "the folder cannot be made"))?;
