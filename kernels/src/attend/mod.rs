@@ -192,6 +192,12 @@ impl Attend {
         self.stages.name
     }
 
+    /// Whether it multiplies keys of `dtype` as integers, with queries rounded to 16 bits; see [`Self::pool`] for what that
+    /// moves.
+    pub fn rounds_queries(self, dtype: Dtype, head_dim: usize) -> bool {
+        self.stages.rounded.is_some() && dtype == Dtype::I8 && head_dim <= rounded::MAX_HEAD_DIM
+    }
+
     /// f32 elements of scratch that one call needs, whatever the dtype and the number of positions.
     pub fn scratch_len(queries: usize, head_dim: usize) -> usize {
         Plan::new(queries, head_dim).len()
@@ -279,9 +285,7 @@ impl Attend {
         let scores = self.stages.scores[key_dtype as usize];
         let mix = self.stages.mix[value_dtype as usize];
         let rounded = match self.stages.rounded {
-            Some((round, rounded))
-                if key_dtype == Dtype::I8 && head_dim <= rounded::MAX_HEAD_DIM =>
-            {
+            Some((round, rounded)) if self.rounds_queries(key_dtype, head_dim) => {
                 // SAFETY: `variants` checked that the processor has the variant's instruction set, all that `round` needs.
                 unsafe { scratch.round(round) };
                 Some(rounded)
@@ -412,6 +416,51 @@ mod tests {
                         unsafe { rounded(&tile, &queries, &mut [[0.0; GROUP]; TILE]) }
                     };
                     assert!(catch_unwind(scores).is_err(), "rounded: {:?}", stages.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn variants_that_round_queries_agree_to_the_bit() {
+        use crate::KvScales;
+        for isa in Isa::available() {
+            for head_dim in [1, 15, 16, 40, 64, 200] {
+                let len = 37;
+                let numbers = |n: usize, by: usize| (0..n).map(move |i| (i * by % 251) as u8);
+                let [keys, values] =
+                    [89, 37].map(|by| numbers(len * head_dim, by).collect::<Vec<u8>>());
+                let queries: Vec<f32> = numbers(3 * head_dim, 53)
+                    .map(|x| f32::from(x) / 800.0 - 0.15)
+                    .collect();
+                let view = |bytes| {
+                    let view = KvView::new(bytes, Dtype::I8, [1, len, head_dim], len * head_dim);
+                    view.unwrap()
+                        .with_scales(KvScales::PerTensor(0.01))
+                        .unwrap()
+                };
+                let mut seen: Option<(&str, Vec<u32>)> = None;
+                for attend in Attend::variants(isa) {
+                    if !attend.rounds_queries(Dtype::I8, head_dim) {
+                        continue;
+                    }
+                    let mut scratch = vec![0.0; Attend::scratch_len(3, head_dim)];
+                    let mut out = vec![0.0; queries.len()];
+                    attend
+                        .pool(
+                            &view(&keys),
+                            &view(&values),
+                            0,
+                            &queries,
+                            &mut scratch,
+                            &mut out,
+                        )
+                        .unwrap();
+                    let bits: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
+                    if let Some((name, first)) = &seen {
+                        assert_eq!(&bits, first, "{} as {name}, {head_dim}", attend.name());
+                    }
+                    seen = Some((attend.name(), bits));
                 }
             }
         }

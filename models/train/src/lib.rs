@@ -1,8 +1,8 @@
 //! curt-train: labelled paths from a workload, and stop heads trained on them.
 //!
-//! [`collect::collect`] samples paths and grades their answers, one line a path. [`train()`] rebuilds the keys and values
-//! that a check would have seen, finds the check point and the few layers that suffice, and fits heads of the runtime's
-//! file format and their controls.
+//! [`collect::collect`] samples paths and grades their answers, one line a path, and keeps of the keys and values what a check
+//! at named token counts would read. [`train()`] rebuilds what was not kept, finds the check point and the few layers that
+//! suffice, and fits heads of the runtime's file format and their controls.
 
 pub mod calibrate;
 pub mod collect;

@@ -251,7 +251,10 @@ impl Engine {
         at_tokens: &[usize],
         visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
     ) -> Result<()> {
+        // Beyond the last token but one of the longest path, no path is left to see.
+        let longest = paths.iter().map(|path| path.len()).max().unwrap_or(0);
         let most = at_tokens.last().copied().unwrap_or(0);
+        let most = most.min(longest.saturating_sub(1));
         let context_tokens = self.package.context_tokens();
         if prompt.len() + most > context_tokens {
             return Err(Error::Context {

@@ -49,8 +49,8 @@ pub struct AskOptions {
     pub stop: Vec<String>,
     /// When paths are scored, by what, and who goes on: check points never descend. Needs several paths.
     pub checks: Vec<Check>,
-    /// Generated tokens of a path at which [`super::Event::Cached`] shows the KV cache. A path that ends by then is not in
-    /// it.
+    /// Generated tokens of a path, from 1 up, at which [`super::Event::Cached`] shows the KV cache. A path that ends by then
+    /// is not in it.
     pub show_kv_at: Vec<usize>,
     /// Stop as soon as the paths that still run cannot change the vote's winner. Needs a vote.
     pub early_vote: bool,

@@ -13,7 +13,7 @@ use crate::paths::{
 };
 
 /// What happens while a question is answered.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The KV cache as it will be, before it is allocated.

@@ -109,10 +109,20 @@ pub struct CachedPaths<'a> {
     pub prompt_tokens: usize,
     /// Generated tokens cached of each path.
     pub at_tokens: usize,
-    /// The path of each row. Those that have no more tokens than this have left.
+    /// The path of each row. Those that have no more tokens than this, or were dropped before, have left.
     pub rows: &'a [PathId],
     /// Keys and values.
     pub kv: &'a KvCache,
+}
+
+impl std::fmt::Debug for CachedPaths<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CachedPaths")
+            .field("prompt_tokens", &self.prompt_tokens)
+            .field("at_tokens", &self.at_tokens)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the caller of a launch says to a token.

@@ -7,18 +7,27 @@ use ort::session::RunOptions;
 
 use crate::error::{Error, Result};
 
-/// Cancels a question from any thread. Clones cancel the same question; a cancelled token stays cancelled. Give each
-/// engine a token of its own: of two that answer at once with one token, the first is stopped between tokens alone.
+/// Cancels a question from any thread, or those of several engines. Clones cancel the same questions; a cancelled token
+/// stays cancelled.
 ///
 /// It takes effect within one token; a long prefill is stopped inside ONNX Runtime.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct CancelToken(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     cancelled: AtomicBool,
-    /// The runs to stop, while a question is being answered.
-    run: Mutex<Option<Arc<RunOptions>>>,
+    /// The runs to stop, one for each engine that is answering.
+    runs: Mutex<Vec<Arc<RunOptions>>>,
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            cancelled: AtomicBool::new(false),
+            // Room for the usual one: no step allocates.
+            runs: Mutex::new(Vec::with_capacity(1)),
+        }))
+    }
 }
 
 impl std::fmt::Debug for CancelToken {
@@ -36,9 +45,9 @@ impl CancelToken {
     /// Stops the question that was asked with this token, and any that will be.
     pub fn cancel(&self) {
         // The lock is held while the flag is set: `attach` and the guard's drop see both or neither.
-        let run = self.0.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.cancelled.store(true, Ordering::Release);
-        if let Some(run) = run.as_ref() {
+        for run in runs.iter() {
             // A failure here leaves the flag, which is read before every token.
             let _ = run.terminate();
         }
@@ -50,11 +59,11 @@ impl CancelToken {
     }
 
     pub(super) fn attach(&self, options: &Arc<RunOptions>) -> Result<Attached> {
-        let mut run = self.0.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_cancelled() {
             return Err(Error::Cancelled { tokens: 0 });
         }
-        *run = Some(Arc::clone(options));
+        runs.push(Arc::clone(options));
         Ok(Attached {
             token: self.clone(),
             options: Arc::clone(options),
@@ -70,15 +79,13 @@ pub(crate) struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let mut run = self
+        let mut runs = self
             .token
             .0
-            .run
+            .runs
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if run.as_ref().is_some_and(|r| Arc::ptr_eq(r, &self.options)) {
-            *run = None;
-        }
+        runs.retain(|run| !Arc::ptr_eq(run, &self.options));
         // The session is used again for the next question.
         let _ = self.options.unterminate();
     }

@@ -41,8 +41,8 @@ pub struct Args {
     /// Continuations of each such prefix.
     #[arg(long, value_name = "R", requires = "prefix")]
     rollouts: Option<usize>,
-    /// Also write what `curt train-head` reads of the cache at these generated tokens of a path, while it is there; training
-    /// rebuilds it otherwise.
+    /// Also write the means that `curt train-head` reads of the cache at these generated tokens of a path, while it is there.
+    /// Training rebuilds others, and what attention pooling reads (all but `--pooling mean`).
     #[arg(long, value_name = "L[,L]", value_delimiter = ',')]
     check_at: Vec<usize>,
     /// Take the first M items only; a later run may take more.

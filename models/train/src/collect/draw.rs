@@ -29,52 +29,74 @@ pub(super) struct Draw<'a> {
     pub(super) rollouts: Rollouts<'a>,
 }
 
+/// Draws `items`, each worker one at a time, and gives them to `take` in their order: what one worker has drawn waits for
+/// the items before it. After a failure no worker begins another.
+///
+/// # Errors
+/// The first in the items' order, of `draw` or of `take`. What comes before it is taken.
+pub(super) fn in_order<W: Send, I: Sync, D: Send>(
+    workers: &mut [W],
+    items: &[I],
+    draw: &(impl Fn(&mut W, &I) -> Result<D> + Sync),
+    take: &mut dyn FnMut(D) -> Result<()>,
+) -> Result<()> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for worker in workers {
+            let (sender, next, failed) = (sender.clone(), &next, &failed);
+            scope.spawn(move || {
+                let _stops = StopsOthers(failed);
+                while !failed.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(number) else { break };
+                    let drawn = draw(worker, item);
+                    let failure = drawn.is_err();
+                    if sender.send((number, drawn)).is_err() || failure {
+                        failed.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let _stops = StopsOthers(&failed);
+        let mut waiting = BTreeMap::new();
+        let mut taken = 0;
+        for (number, drawn) in receiver {
+            waiting.insert(number, drawn);
+            while let Some(drawn) = waiting.remove(&taken) {
+                drawn
+                    .and_then(&mut *take)
+                    .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                taken += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Lets no worker begin another item where its thread panics.
+struct StopsOthers<'a>(&'a AtomicBool);
+
+impl Drop for StopsOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Draw<'_> {
-    /// Draws `items`, each engine one at a time, and gives them to `take` in their order: what one engine has drawn waits
-    /// for the items before it.
+    /// Samples and grades the paths of one item.
     ///
     /// # Errors
-    /// The first in the items' order, of drawing or of `take`. What comes before it is taken.
-    pub(super) fn each(
+    /// [`Error::Option`] for an item with an image, and what runtime and scorer say.
+    pub(super) fn one(
         &self,
-        engines: &mut [Engine],
-        items: &[&Item],
-        take: &mut dyn FnMut(Drawn) -> Result<()>,
-    ) -> Result<()> {
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            for engine in engines {
-                let (sender, next, failed) = (sender.clone(), &next, &failed);
-                scope.spawn(move || {
-                    let mut pool = MeansPool::new(engine, self.ask.paths);
-                    while !failed.load(Ordering::Relaxed) {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(item) = items.get(number) else { break };
-                        let drawn = self.one(engine, item, &mut pool);
-                        let failure = drawn.is_err();
-                        if sender.send((number, drawn)).is_err() || failure {
-                            failed.store(true, Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            let mut waiting = BTreeMap::new();
-            let mut taken = 0;
-            for (number, drawn) in receiver {
-                waiting.insert(number, drawn);
-                while let Some(drawn) = waiting.remove(&taken) {
-                    take(drawn?)?;
-                    taken += 1;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Samples and grades the paths of one item.
-    fn one(&self, engine: &mut Engine, item: &Item, pool: &mut MeansPool) -> Result<Drawn> {
+        engine: &mut Engine,
+        pool: &mut MeansPool,
+        item: &Item,
+    ) -> Result<Drawn> {
         if let Some(image) = &item.image {
             return Err(Error::option(
                 "--workload",
@@ -129,5 +151,78 @@ impl Draw<'_> {
             lines: lines.collect::<Result<_>>()?,
             means,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Draws twenty items with three workers, the even ones slowly; what was begun, what was taken, and the outcome.
+    fn run(
+        draw: impl Fn(usize) -> Result<usize> + Sync,
+        mut take: impl FnMut(usize) -> Result<()>,
+    ) -> (usize, Vec<usize>, std::thread::Result<Result<()>>) {
+        let begun = AtomicUsize::new(0);
+        let mut taken = Vec::new();
+        let items: Vec<usize> = (0..20).collect();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let slowly = |_: &mut (), &item: &usize| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(if item % 2 == 0 { 20 } else { 1 }));
+                draw(item)
+            };
+            in_order(&mut [(); 3], &items, &slowly, &mut |item| {
+                taken.push(item);
+                take(item)
+            })
+        }));
+        (begun.into_inner(), taken, outcome)
+    }
+
+    fn bad<T>(item: usize) -> Result<T> {
+        Err(Error::option("--jobs", "none", item))
+    }
+
+    #[test]
+    fn items_are_taken_in_order_whatever_their_time() {
+        let (begun, taken, outcome) = run(Ok, |_| Ok(()));
+        outcome.unwrap().unwrap();
+        assert_eq!((begun, taken), (20, (0..20).collect()));
+    }
+
+    #[test]
+    fn a_failure_comes_after_what_precedes_it_and_ends_the_rest() {
+        let fails = |item| {
+            if item == 4 || item == 5 {
+                bad(item)
+            } else {
+                Ok(item)
+            }
+        };
+        let (begun, taken, outcome) = run(fails, |_| Ok(()));
+        let error = outcome.unwrap().unwrap_err().to_string();
+        assert!(error.contains("got 4"), "{error}");
+        assert_eq!(taken, [0, 1, 2, 3]);
+        assert!(begun < 12, "{begun} begun");
+
+        let (begun, taken, outcome) = run(Ok, |item| if item == 2 { bad(item) } else { Ok(()) });
+        assert!(outcome.unwrap().unwrap_err().to_string().contains("got 2"));
+        assert_eq!(taken, [0, 1, 2]);
+        assert!(begun < 12, "{begun} begun");
+    }
+
+    #[test]
+    fn a_panic_ends_the_rest() {
+        let (begun, taken, outcome) = run(
+            |item| if item == 4 { panic!("4") } else { Ok(item) },
+            |_| Ok(()),
+        );
+        assert!(outcome.is_err());
+        assert_eq!(taken, [0, 1, 2, 3]);
+        assert!(begun < 12, "{begun} begun");
     }
 }

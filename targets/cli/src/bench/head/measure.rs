@@ -18,16 +18,11 @@ use super::problem::{Pooling, Problem, QUERY_NORM, Shape};
 /// most with these numbers, of which f32 may be off by 64 × 2⁻²⁴ parts: 1.2e-4 of each weight.
 const LARGEST_ERROR: f64 = 2.5e-4;
 
-/// As [`LARGEST_ERROR`], for what rounds its queries to 16 bits beside int8 keys: by the bound of [`Attend::pool`], a logit
-/// moves by `max|query| Σ|key| / 65,024` at most, and the result by twice that.
-fn largest_error(problem: &Problem) -> f64 {
-    let dim = problem.shape.head_dim as f64;
-    match (problem.dtype, problem.pooling) {
-        (Dtype::I8, Pooling::Attend) => {
-            LARGEST_ERROR + 2.0 * QUERY_NORM / dim.sqrt() * dim / 65_024.0
-        }
-        _ => LARGEST_ERROR,
-    }
+/// As [`LARGEST_ERROR`], for a kernel that rounds its queries to 16 bits: by the bound of [`Attend::pool`], a logit moves by
+/// `max|query| Σ|key| / 65,024` at most, and the result by twice that.
+fn largest_error_rounded(head_dim: usize) -> f64 {
+    let dim = head_dim as f64;
+    LARGEST_ERROR + 2.0 * QUERY_NORM / dim.sqrt() * dim / 65_024.0
 }
 
 /// Heads that are computed in f64.
@@ -65,6 +60,8 @@ pub struct Measurement {
     pub bytes: usize,
     /// Multiply-and-adds of one pass, half of them with keys.
     pub multiplications: usize,
+    /// Whether those with keys are of integers.
+    pub rounds_queries: bool,
     pub rounds: Vec<Round>,
 }
 
@@ -78,11 +75,15 @@ impl Measurement {
         [values[0], middle, values[last]]
     }
 
-    /// Seconds that the slower of reading and multiplying takes: with keys in integers where the kernel does so, else in f32.
-    pub fn roofline(&self, round: &Round) -> f64 {
+    /// Seconds that the slower of reading and multiplying takes, with keys in integers where the kernel does so; `None` where
+    /// the speed of those is not known.
+    pub fn roofline(&self, round: &Round) -> Option<f64> {
         let half = self.multiplications as f64 / 2.0;
-        let with_key = round.integer_multiplication.unwrap_or(round.multiplication);
-        round.read.max(half * (with_key + round.multiplication))
+        let with_key = match self.rounds_queries {
+            true => round.integer_multiplication?,
+            false => round.multiplication,
+        };
+        Some(round.read.max(half * (with_key + round.multiplication)))
     }
 }
 
@@ -98,7 +99,13 @@ pub fn measure(
     let mut scratch = Vec::new();
     let mut out = vec![f32::NAN; problem.results()];
     problem.pool(isa, &mut scratch, &mut out)?;
-    check(&problem, &out, "curt", largest_error(&problem))?;
+    let attend = Attend::new(isa).filter(|_| pooling == Pooling::Attend);
+    let rounds_queries = attend.is_some_and(|a| a.rounds_queries(dtype, shape.head_dim));
+    let largest = match rounds_queries {
+        true => largest_error_rounded(shape.head_dim),
+        false => LARGEST_ERROR,
+    };
+    check(&problem, &out, "curt", largest)?;
 
     let mut ndarray = Ndarray::new(&problem);
     out.fill(f32::NAN);
@@ -131,7 +138,7 @@ pub fn measure(
                 Ok(())
             })? / peers::MULTIPLICATIONS as f64,
             integer_multiplication: match peers::multiply_integers(isa, 1) {
-                Some(_) if dtype == Dtype::I8 && pooling == Pooling::Attend => Some(
+                Some(_) if rounds_queries => Some(
                     seconds(|| {
                         black_box(peers::multiply_integers(isa, black_box(3)));
                         Ok(())
@@ -145,10 +152,8 @@ pub fn measure(
         shape,
         pooling,
         dtype: dtype.name(),
-        kernel: match pooling {
-            Pooling::Attend => Attend::new(isa).map_or("", Attend::name),
-            Pooling::Mean => isa.name(),
-        },
+        kernel: attend.map_or(isa.name(), Attend::name),
+        rounds_queries,
         bytes: problem.bytes(),
         multiplications: problem.multiplications(),
         rounds: results,

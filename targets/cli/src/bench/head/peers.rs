@@ -139,12 +139,10 @@ fn read_plain(bytes: &[u8]) -> u64 {
 }
 
 /// Multiply-and-adds of one call of [`multiply`] or [`multiply_integers`].
-pub const MULTIPLICATIONS: usize = ROUNDS * CHAINS;
+pub const MULTIPLICATIONS: usize = REGISTERS * 16 * 20_000;
 
-const ROUNDS: usize = 20_000;
-
-/// Independent sums: twelve of the widest registers, more than the multipliers take at once.
-const CHAINS: usize = 12 * 16;
+/// Independent sums, in registers: more than the multipliers take at once, and no more than any processor has.
+const REGISTERS: usize = 12;
 
 /// Multiplies and adds f32 in registers with the instructions of `isa`: nothing but the multipliers.
 pub fn multiply(isa: Isa, factor: f32) -> f32 {
@@ -160,7 +158,7 @@ pub fn multiply(isa: Isa, factor: f32) -> f32 {
         }
     }
     // Without the feature, a fused one is a call of the mathematics library; Neon always has it.
-    multiply_with(factor, |sum, factor| match isa {
+    multiply_with::<{ REGISTERS * 4 }>(factor, |sum, factor| match isa {
         Isa::Neon => sum.mul_add(factor, 1.0),
         _ => sum * factor + 1.0,
     })
@@ -169,19 +167,20 @@ pub fn multiply(isa: Isa, factor: f32) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn multiply_avx512(factor: f32) -> f32 {
-    multiply_with(factor, |sum, factor| sum.mul_add(factor, 1.0))
+    multiply_with::<{ REGISTERS * 16 }>(factor, |sum, factor| sum.mul_add(factor, 1.0))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn multiply_fma(factor: f32) -> f32 {
-    multiply_with(factor, |sum, factor| sum.mul_add(factor, 1.0))
+    multiply_with::<{ REGISTERS * 8 }>(factor, |sum, factor| sum.mul_add(factor, 1.0))
 }
 
+/// With `N` sums.
 #[inline(always)]
-fn multiply_with(factor: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [1.0f32; CHAINS];
-    for _ in 0..ROUNDS {
+fn multiply_with<const N: usize>(factor: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [1.0f32; N];
+    for _ in 0..MULTIPLICATIONS / N {
         for sum in &mut sums {
             *sum = step(*sum, factor);
         }
@@ -190,7 +189,7 @@ fn multiply_with(factor: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 /// Multiplies pairs of 16-bit integers and adds them to 32-bit sums, as the kernels of `isa` do with int8 keys, in
-/// registers; `None` where the kernel of `isa` multiplies floats.
+/// registers; `None` where nothing here does it as they do.
 pub fn multiply_integers(isa: Isa, factor: i16) -> Option<i32> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -212,16 +211,24 @@ pub fn multiply_integers(isa: Isa, factor: i16) -> Option<i32> {
     None
 }
 
-/// A register takes 32 products, six of them as many as [`CHAINS`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn pairs_vnni(factor: i16) -> i32 {
     use std::arch::x86_64::*;
     let factor = _mm512_set1_epi16(factor);
-    let mut sums = [_mm512_setzero_si512(); 2 * CHAINS / 32];
-    for _ in 0..ROUNDS / 2 {
+    let mut sums = [_mm512_setzero_si512(); REGISTERS];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 32) {
         for sum in &mut sums {
-            *sum = _mm512_dpwssd_epi32(*sum, factor, factor);
+            // Its intrinsic becomes a product, which leaves the loop, and an addition.
+            // SAFETY: the instruction is of the features enabled here, and touches registers alone.
+            unsafe {
+                std::arch::asm!(
+                    "vpdpwssd {sum}, {factor}, {factor}",
+                    sum = inout(zmm_reg) *sum,
+                    factor = in(zmm_reg) factor,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
         }
     }
     sums.into_iter()
@@ -233,12 +240,11 @@ fn pairs_vnni(factor: i16) -> i32 {
 fn pairs_avx512(factor: i16) -> i32 {
     use std::arch::x86_64::*;
     let factor = _mm512_set1_epi16(factor);
-    let mut sums = [_mm512_setzero_si512(); 2 * CHAINS / 32];
-    for _ in 0..ROUNDS / 2 {
+    let mut sums = [factor; REGISTERS];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 32) {
         for sum in &mut sums {
-            // Of the newest sum, so that the product is not hoisted out of the loop.
-            let product = _mm512_madd_epi16(_mm512_xor_si512(*sum, factor), factor);
-            *sum = _mm512_add_epi32(*sum, product);
+            // Of the newest sum, so that the product stays in the loop.
+            *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(*sum, factor));
         }
     }
     sums.into_iter()
@@ -250,12 +256,11 @@ fn pairs_avx512(factor: i16) -> i32 {
 fn pairs_avx2(factor: i16) -> i32 {
     use std::arch::x86_64::*;
     let factor = _mm256_set1_epi16(factor);
-    let mut sums = [_mm256_setzero_si256(); CHAINS / 16];
-    for _ in 0..ROUNDS {
+    let mut sums = [factor; REGISTERS];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 16) {
         for sum in &mut sums {
-            // Of the newest sum, so that the product is not hoisted out of the loop.
-            let product = _mm256_madd_epi16(_mm256_xor_si256(*sum, factor), factor);
-            *sum = _mm256_add_epi32(*sum, product);
+            // Of the newest sum, so that the product stays in the loop.
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*sum, factor));
         }
     }
     let mut lanes = [0i32; 8];

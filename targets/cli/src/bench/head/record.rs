@@ -70,7 +70,10 @@ pub fn row(m: &Measurement) -> String {
         figure(1, &|r| bytes / r.curt / 1e9),
         figure(1, &|r| bytes / r.read / 1e9),
         figure(2, &|r| r.read / r.curt),
-        figure(2, &|r| m.roofline(r) / r.curt),
+        match m.rounds.iter().all(|r| m.roofline(r).is_some()) {
+            true => figure(2, &|r| m.roofline(r).unwrap_or_default() / r.curt),
+            false => String::new(),
+        },
         figure(1, &|r| r.ndarray / r.curt),
         figure(1, &|r| r.onnxruntime / r.curt),
     )
