@@ -95,7 +95,11 @@ fn as_f32<'a>(problem: &Problem, bytes: &'a [u8], converted: &'a mut [f32]) -> &
     converted
 }
 
-/// A sum of all bytes, as 64-bit integers: nothing but reading.
+/// Registers that a sum is spread over, so that one load does not wait for the addition before: what is written in plain
+/// loops, the compiler may keep in memory.
+const READERS: usize = 8;
+
+/// A sum of all bytes, as 64-bit integers, with the widest registers: nothing but reading.
 pub fn read(bytes: &[u8]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
@@ -108,34 +112,53 @@ pub fn read(bytes: &[u8]) -> u64 {
             return unsafe { read_avx2(bytes) };
         }
     }
-    read_plain(bytes)
+    // What is left over is too little to matter, here and there.
+    let mut sums = [0u64; 2 * READERS];
+    for chunk in bytes.as_chunks::<{ 16 * READERS }>().0 {
+        for (sum, word) in sums.iter_mut().zip(chunk.as_chunks().0) {
+            *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
+        }
+    }
+    sums.into_iter().fold(0, u64::wrapping_add)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn read_avx512(bytes: &[u8]) -> u64 {
-    read_plain(bytes)
+    use std::arch::x86_64::*;
+    let mut sums = [_mm512_setzero_si512(); READERS];
+    for chunk in bytes.as_chunks::<{ 64 * READERS }>().0 {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the chunk is READERS registers.
+            let word = unsafe { _mm512_loadu_si512(chunk.as_ptr().add(64 * i).cast()) };
+            *sum = _mm512_add_epi64(*sum, word);
+        }
+    }
+    let all = sums
+        .into_iter()
+        .fold(_mm512_setzero_si512(), |a, b| _mm512_add_epi64(a, b));
+    _mm512_reduce_add_epi64(all) as u64
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn read_avx2(bytes: &[u8]) -> u64 {
-    read_plain(bytes)
-}
-
-#[inline(always)]
-fn read_plain(bytes: &[u8]) -> u64 {
-    /// 64-bit lanes of eight of the widest registers.
-    const LANES: usize = 64;
-    // SAFETY: any bytes are integers. What lies before and behind is too little to matter.
-    let words: &[u64] = unsafe { bytes.align_to().1 };
-    let mut sums = [0u64; LANES];
-    for chunk in words.as_chunks::<LANES>().0 {
-        for (sum, word) in sums.iter_mut().zip(chunk) {
-            *sum = sum.wrapping_add(*word);
+    use std::arch::x86_64::*;
+    let mut sums = [_mm256_setzero_si256(); READERS];
+    for chunk in bytes.as_chunks::<{ 32 * READERS }>().0 {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the chunk is READERS registers.
+            let word = unsafe { _mm256_loadu_si256(chunk.as_ptr().add(32 * i).cast()) };
+            *sum = _mm256_add_epi64(*sum, word);
         }
     }
-    sums.into_iter().fold(0, u64::wrapping_add)
+    let all = sums
+        .into_iter()
+        .fold(_mm256_setzero_si256(), |a, b| _mm256_add_epi64(a, b));
+    let mut lanes = [0u64; 4];
+    // SAFETY: four lanes of 64 bits.
+    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), all) };
+    lanes.into_iter().fold(0, u64::wrapping_add)
 }
 
 /// Multiply-and-adds of one call of [`multiply`] or [`multiply_integers`].
@@ -157,35 +180,45 @@ pub fn multiply(isa: Isa, factor: f32) -> f32 {
             return unsafe { multiply_fma(factor) };
         }
     }
-    // Without the feature, a fused one is a call of the mathematics library; Neon always has it.
-    multiply_with::<{ REGISTERS * 4 }>(factor, |sum, factor| match isa {
-        Isa::Neon => sum.mul_add(factor, 1.0),
-        _ => sum * factor + 1.0,
-    })
+    let mut sums = [1.0f32; REGISTERS * 4];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 4) {
+        for sum in &mut sums {
+            // Without the feature, a fused one is a call of the mathematics library; Neon always has it.
+            *sum = match isa {
+                Isa::Neon => sum.mul_add(factor, 1.0),
+                _ => *sum * factor + 1.0,
+            };
+        }
+    }
+    sums.into_iter().sum()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn multiply_avx512(factor: f32) -> f32 {
-    multiply_with::<{ REGISTERS * 16 }>(factor, |sum, factor| sum.mul_add(factor, 1.0))
+    use std::arch::x86_64::*;
+    let (factor, one) = (_mm512_set1_ps(factor), _mm512_set1_ps(1.0));
+    let mut sums = [one; REGISTERS];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 16) {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, factor, one);
+        }
+    }
+    sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn multiply_fma(factor: f32) -> f32 {
-    multiply_with::<{ REGISTERS * 8 }>(factor, |sum, factor| sum.mul_add(factor, 1.0))
-}
-
-/// With `N` sums.
-#[inline(always)]
-fn multiply_with<const N: usize>(factor: f32, step: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut sums = [1.0f32; N];
-    for _ in 0..MULTIPLICATIONS / N {
+    use std::arch::x86_64::*;
+    let (factor, one) = (_mm256_set1_ps(factor), _mm256_set1_ps(1.0));
+    let mut sums = [one; REGISTERS];
+    for _ in 0..MULTIPLICATIONS / (REGISTERS * 8) {
         for sum in &mut sums {
-            *sum = step(*sum, factor);
+            *sum = _mm256_fmadd_ps(*sum, factor, one);
         }
     }
-    sums.into_iter().sum()
+    sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
 }
 
 /// Multiplies pairs of 16-bit integers and adds them to 32-bit sums, as the kernels of `isa` do with int8 keys, in
