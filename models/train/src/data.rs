@@ -69,6 +69,12 @@ impl Data {
         })
     }
 
+    /// [`Question::digest`] of each.
+    pub fn digests(&self) -> Vec<[u8; 32]> {
+        let of = |question: &Question| Question::digest(&question.paths);
+        self.questions.iter().map(of).collect()
+    }
+
     /// Mean tokens of a path.
     pub fn path_tokens(&self) -> f64 {
         let tokens = self.questions.iter().flat_map(|q| &q.paths);

@@ -161,18 +161,22 @@ mod tests {
 
     use super::*;
 
-    /// Draws twenty items with three workers, the even ones slowly; what was begun, what was taken, and the outcome.
+    /// Far more than are begun before the others notice a failure, however slow the machine.
+    const MANY: usize = 2000;
+
+    /// Draws items with three workers, the even ones slowly; how many were begun, what was taken, and the outcome.
     fn run(
+        items: usize,
         draw: impl Fn(usize) -> Result<usize> + Sync,
         mut take: impl FnMut(usize) -> Result<()>,
     ) -> (usize, Vec<usize>, std::thread::Result<Result<()>>) {
         let begun = AtomicUsize::new(0);
         let mut taken = Vec::new();
-        let items: Vec<usize> = (0..20).collect();
+        let items: Vec<usize> = (0..items).collect();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let slowly = |_: &mut (), &item: &usize| {
                 begun.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(if item % 2 == 0 { 20 } else { 1 }));
+                std::thread::sleep(Duration::from_millis(if item % 2 == 0 { 10 } else { 1 }));
                 draw(item)
             };
             in_order(&mut [(); 3], &items, &slowly, &mut |item| {
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn items_are_taken_in_order_whatever_their_time() {
-        let (begun, taken, outcome) = run(Ok, |_| Ok(()));
+        let (begun, taken, outcome) = run(20, Ok, |_| Ok(()));
         outcome.unwrap().unwrap();
         assert_eq!((begun, taken), (20, (0..20).collect()));
     }
@@ -203,21 +207,23 @@ mod tests {
                 Ok(item)
             }
         };
-        let (begun, taken, outcome) = run(fails, |_| Ok(()));
+        let (begun, taken, outcome) = run(MANY, fails, |_| Ok(()));
         let error = outcome.unwrap().unwrap_err().to_string();
         assert!(error.contains("got 4"), "{error}");
         assert_eq!(taken, [0, 1, 2, 3]);
-        assert!(begun < 12, "{begun} begun");
+        assert!(begun < MANY, "all were begun");
 
-        let (begun, taken, outcome) = run(Ok, |item| if item == 2 { bad(item) } else { Ok(()) });
+        let (begun, taken, outcome) =
+            run(MANY, Ok, |item| if item == 2 { bad(item) } else { Ok(()) });
         assert!(outcome.unwrap().unwrap_err().to_string().contains("got 2"));
         assert_eq!(taken, [0, 1, 2]);
-        assert!(begun < 12, "{begun} begun");
+        assert!(begun < MANY, "all were begun");
     }
 
     #[test]
     fn a_panic_ends_the_rest() {
         let (begun, taken, outcome) = run(
+            MANY,
             // Without the hook, which takes its time to print where it was.
             |item| match item {
                 4 => resume_unwind(Box::new(item)),
@@ -227,6 +233,6 @@ mod tests {
         );
         assert!(outcome.is_err());
         assert_eq!(taken, [0, 1, 2, 3]);
-        assert!(begun < 12, "{begun} begun");
+        assert!(begun < MANY, "all were begun");
     }
 }

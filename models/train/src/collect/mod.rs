@@ -68,7 +68,8 @@ pub struct Progress {
     pub rebuilding: Option<Pass>,
 }
 
-/// Collects what `options` ask for with `engines` of one package, each with an item of its own, and says after each item how far it is.
+/// Collects what `options` ask for with `engines` of one package, each with an item of its own, and says after each item how
+/// far it is.
 ///
 /// Items come in the workload's order and an item's lines are written together, so that a run that was cut short and
 /// then finished leaves the same lines as one that was not.

@@ -8,7 +8,7 @@ use curt::{CancelToken, Engine, Error as RuntimeError};
 
 use super::{Pass, Store};
 use crate::collect::Settings;
-use crate::data::{Data, Question};
+use crate::data::Data;
 use crate::error::{Error, Result};
 
 /// Spans that the search knows: the generated prefix and its end. A prototype found both together as good as learned
@@ -49,11 +49,7 @@ impl MeansPool {
     ///
     /// # Errors
     /// [`curt::Error::Shape`] for the cache of another package.
-    pub fn pool(
-        &mut self,
-        cached: CachedPaths<'_>,
-        out: &mut [f32],
-    ) -> std::result::Result<(), RuntimeError> {
+    pub fn pool(&mut self, cached: CachedPaths<'_>, out: &mut [f32]) -> curt::Result<()> {
         let width = self.pool.outputs();
         for (row, &path) in cached.rows.iter().enumerate() {
             let out = &mut out[path * width..(path + 1) * width];
@@ -100,11 +96,7 @@ pub fn means(
     on_pass: &mut dyn FnMut(Pass),
 ) -> Result<Vec<Store>> {
     let mut pool = MeansPool::new(engine, data.settings.paths);
-    let digests: Vec<[u8; 32]> = data
-        .questions
-        .iter()
-        .map(|q| Question::digest(&q.paths))
-        .collect();
+    let digests = data.digests();
     let mut stores = pool.stores(&data.dir, &data.settings, at_tokens, &digests)?;
     let of = data.questions.len();
     for (number, question) in data.questions.iter().enumerate() {

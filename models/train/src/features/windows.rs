@@ -6,7 +6,7 @@ use curt_kernels::KvView;
 
 use super::means::features_folder;
 use super::{Pass, Store};
-use crate::data::{Data, Question};
+use crate::data::Data;
 use crate::error::Result;
 
 /// Windows of keys and values: `[paths, layers, kv_heads, keys and values, window, head_dim]` a question, for each check
@@ -43,11 +43,7 @@ pub fn windows(
     let [heads, dim] = [geometry.kv_heads, geometry.head_dim];
     let width = layers.len() * heads * 2 * window * dim;
     let paths = data.settings.paths;
-    let digests: Vec<[u8; 32]> = data
-        .questions
-        .iter()
-        .map(|q| Question::digest(&q.paths))
-        .collect();
+    let digests = data.digests();
     let folder = features_folder(&data.dir)?;
     let mut stores = at_tokens
         .iter()

@@ -132,7 +132,8 @@ fn render(record: &Record<'_>) -> Result<String> {
          * One thread, {kernels}; {rounds} rounds in which every column is measured in turn. Median, lowest and highest in \
          brackets; ratios are taken within a round. A pass shorter than 4 ms is repeated on the same memory.\n\
          * *read*: a sum of the same bytes, huge pages advised. *roofline*: the slower of reading and of the \
-         multiply-and-adds at the speed of multipliers alone: f32, and with int8 keys pairs of 16-bit integers. *× ndarray*, *× ONNX Runtime*: their time over ours; \
+         multiply-and-adds at the speed of multipliers alone: f32, and with int8 keys pairs of 16-bit integers. \
+         *× ndarray*, *× ONNX Runtime*: their time over ours; \
          ndarray 0.17 with `general_mat_mul`, everything preallocated, other dtypes converted to f32 head by head; \
          ONNX Runtime {onnxruntime} with MatMul, Softmax, MatMul (ReduceMean) over all heads, other dtypes cast.\n",
         device = record.device,
