@@ -1,7 +1,5 @@
 //! Keys, values and queries that end where the memory does: a read of one byte more is a segmentation fault.
-#![cfg(unix)]
-
-mod reference;
+use crate::reference;
 
 use curt_kernels::{Attend, Dense, Isa, KvView, Mean};
 use reference::{Buffer, DTYPES, Numbers, Scales};

@@ -1,6 +1,6 @@
 //! Every operation, on every instruction set that this processor has, against the plain f64 loops of `reference`.
 
-mod reference;
+use crate::reference;
 
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
 use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};

@@ -1,6 +1,6 @@
 //! What holds of the operations whatever the numbers, on every instruction set that this processor has.
 
-mod reference;
+use crate::reference;
 
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
 use proptest::prelude::*;

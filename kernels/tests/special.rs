@@ -1,6 +1,6 @@
 //! Numbers that are not ordinary, against the plain f64 loops, and operands that do not fit.
 
-mod reference;
+use crate::reference;
 
 use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
 use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};

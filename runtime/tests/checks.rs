@@ -1,6 +1,6 @@
 //! Check and resume: what a check may change (who goes on) and what it may not (anything else).
 
-mod support;
+use crate::support;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

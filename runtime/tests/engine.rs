@@ -1,6 +1,6 @@
 //! Questions through the one door: reuse of the cache, turns, cancelling, and everything that is refused.
 
-mod support;
+use crate::support;
 
 use std::sync::mpsc;
 use std::time::Duration;

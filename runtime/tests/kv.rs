@@ -1,6 +1,6 @@
 //! The KV cache under a real graph: fork, rewind, drop rows and append change nothing that they should not.
 
-mod support;
+use crate::support;
 
 use curt::Package;
 use curt::generate::{Decoder, probe_row_invariance};

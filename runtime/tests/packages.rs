@@ -1,7 +1,7 @@
 //! Packages that are incomplete, cut short, or disagree with themselves: refused with the file, the field, what was
 //! expected and what is there.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::path::Path;

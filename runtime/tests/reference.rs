@@ -2,7 +2,7 @@
 //!
 //! `models/recipes/reference/make.py` makes the references; its README has the format.
 
-mod support;
+use crate::support;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
 //! What is shown of the KV cache while paths are drawn.
 
-mod support;
+use crate::support;
 
 use curt::answer::Answer;
 use curt::kv::KvKind;

@@ -1,6 +1,6 @@
 //! Arms are data: the built-in ones expand, a user's are held to the same rules.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 

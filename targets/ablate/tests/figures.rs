@@ -1,6 +1,6 @@
 //! The figures of made-up records: what each is made of, and what it must not be made of.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! The page: whole in itself, safe against what a model writes, and right side up in a browser.
 
-mod support;
+use crate::support;
 
 use curt_ablate::record::{Folder, Measure, Records, read_records};
 use curt_ablate::report::{Table, page};

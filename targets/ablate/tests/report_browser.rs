@@ -1,6 +1,6 @@
 //! The page in a browser: right side up on a desk, on a phone, in the dark and on paper.
 
-mod support;
+use crate::support;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

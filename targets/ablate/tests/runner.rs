@@ -1,6 +1,6 @@
 //! The runner: resumed where it was cut, and what is bad in a workload or a machine.
 
-mod support;
+use crate::support;
 
 use std::fs;
 

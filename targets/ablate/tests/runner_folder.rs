@@ -1,6 +1,6 @@
 //! The folder of a run: what is compared before it is taken up or merged, and what a file there may be.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
 //! Server arms against a small server on loopback: one that answers, and ones that hang, die, refuse or talk nonsense.
 
-mod support;
+use crate::support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! `curt ablate` as a person and a batch system meet it: killed, resumed, sharded, and given what is no workload.
 
-mod support;
+use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

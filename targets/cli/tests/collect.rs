@@ -1,6 +1,6 @@
 //! `curt collect` as it is killed and gone on with.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Tables in pages that come from records are what `curt ablate report` renders of them, row for row.
 
-mod support;
+use crate::support;
 
 use support::{checkout, curt, text};
 

@@ -1,6 +1,6 @@
 //! `curt train-head` from collected paths to files.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::fs;

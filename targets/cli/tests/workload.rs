@@ -1,6 +1,6 @@
 //! `curt workload`, as a person and a script meet it.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::process::Output;

@@ -1,6 +1,6 @@
 //! The command as a person and a script meet it.
 
-mod support;
+use crate::support;
 
 use std::io::Write;
 use std::process::{Output, Stdio};

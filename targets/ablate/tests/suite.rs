@@ -1,0 +1,13 @@
+//! Every integration test of the crate in one binary: linked once.
+
+mod arms;
+mod figures;
+mod measure;
+mod report;
+mod report_browser;
+mod runner;
+mod runner_folder;
+mod server;
+mod statistics;
+mod support;
+mod verdict;

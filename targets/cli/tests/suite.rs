@@ -1,0 +1,11 @@
+//! Every integration test of the crate in one binary: linked once.
+
+mod ablate;
+#[cfg(feature = "train")]
+mod collect;
+mod command;
+mod readme;
+mod support;
+#[cfg(feature = "train")]
+mod train_head;
+mod workload;
