@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use curt::answer::Answer;
+use curt::generate::Sampling;
 use curt::head::{
     Calibration, HeadFile, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured,
-    PackageRef, PathPrefix, Pooling, Rotary, SamplingRef, Span, StopHead, TextInputs, UNIGRAM,
-    VERSION, WorkloadRef,
+    PackageRef, PathPrefix, Pooling, Rotary, Span, StopHead, TextInputs, UNIGRAM, VERSION,
+    WorkloadRef,
 };
 use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
 use curt::{AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
@@ -61,12 +62,9 @@ fn arbitrary_head(package: &Package, pooling: Pooling, hidden: usize) -> HeadFil
             prompt_ngrams: 1,
         }),
         hidden,
-        sampling: SamplingRef {
+        sampling: Sampling {
             temperature: 1.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
+            ..Sampling::default()
         },
         workload: WorkloadRef {
             name: "none".into(),

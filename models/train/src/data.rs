@@ -146,7 +146,7 @@ pub fn deal(data: &Data, of: &[usize], parts: usize, seed: u64) -> Vec<Vec<usize
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::collect::SamplingSettings;
+    use curt::SamplingDefaults;
     use curt::paths::FinishReason;
 
     pub(crate) fn made_up(groups: &[&str], paths: impl Fn(usize, usize) -> PathLine) -> Data {
@@ -164,13 +164,10 @@ pub(crate) mod tests {
                 prefix_tokens: Vec::new(),
                 rollouts: 0,
                 onnxruntime: None,
-                sampling: SamplingSettings {
-                    temperature: 1.0,
-                    top_k: 0,
-                    top_p: 1.0,
-                    min_p: 0.0,
-                    repetition_penalty: 1.0,
-                    max_tokens: 9,
+                sampling: SamplingDefaults {
+                    temperature: Some(1.0),
+                    max_tokens: Some(9),
+                    ..SamplingDefaults::default()
                 },
                 places: None,
             },

@@ -16,7 +16,6 @@ use watch::Reader;
 use crate::answer::{Answer, PathAnswer, PhaseTimes, TokenCounts};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, DecoderOptions, RowInvariance, Sampling, probe_row_invariance};
-use crate::head::SamplingRef;
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
 use crate::package::{Message, Package, Role};
@@ -376,7 +375,7 @@ fn notes(options: &AskOptions, sampling: Sampling, max_tokens: usize) -> Vec<Str
             ));
         }
         if let Signal::Head(head) = &check.signal
-            && head.header().sampling != SamplingRef::from(sampling)
+            && head.header().sampling != sampling
         {
             let of = &head.header().sampling;
             notes.push(format!(

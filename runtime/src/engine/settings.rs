@@ -5,7 +5,7 @@ use regex::Regex;
 use super::AskOptions;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
-use crate::package::Package;
+use crate::package::{Package, SamplingDefaults};
 use crate::paths::{Ending, Policy};
 
 /// Tokens a path may generate where nobody says how many.
@@ -35,20 +35,10 @@ impl Settings {
             .or(prompt.map(|p| p.sampling).unwrap_or_default())
             .or(package.sampling());
         let several = options.paths > 1;
-        let default = Sampling::default();
-        let sampling = Sampling {
-            temperature: chosen.temperature.unwrap_or(if several {
-                DEFAULT_TEMPERATURE_OF_SEVERAL
-            } else {
-                default.temperature
-            }),
-            top_k: chosen.top_k.map_or(default.top_k, |k| k as usize),
-            top_p: chosen.top_p.unwrap_or(default.top_p),
-            min_p: chosen.min_p.unwrap_or(default.min_p),
-            repetition_penalty: chosen
-                .repetition_penalty
-                .unwrap_or(default.repetition_penalty),
-        };
+        let sampling = Sampling::from(chosen.or(SamplingDefaults {
+            temperature: several.then_some(DEFAULT_TEMPERATURE_OF_SEVERAL),
+            ..SamplingDefaults::default()
+        }));
         sampling.check()?;
         if several && sampling.is_greedy() {
             return Err(Error::option(
@@ -94,7 +84,7 @@ impl Settings {
             first_finished: options.first_finished,
             vote: options.vote.unwrap_or_default(),
         };
-        Policy::new(&options.checks, ending).check(options.paths)?;
+        Policy::new(&options.checks, ending).validate(options.paths)?;
         if let Some(late) = options.checks.iter().find(|c| c.at_tokens >= max_tokens) {
             return Err(Error::option(
                 "--check-at",

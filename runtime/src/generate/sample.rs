@@ -3,13 +3,18 @@
 use std::cmp::Ordering;
 
 use curt_kernels::{Softmax, exp_of_non_positive};
+use serde::{Deserialize, Serialize};
 
 use super::PathRandom;
 use crate::error::{Error, Result};
+use crate::package::SamplingDefaults;
 
 /// How tokens are drawn. Filters apply in this order, as in Hugging Face transformers: repetition penalty, temperature,
 /// top-k, top-p, min-p.
-#[derive(Debug, Clone, Copy, PartialEq)]
+///
+/// Head files hold it as it is here; `models/FORMAT.md` describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sampling {
     /// Divides the logits. 0: the most probable token, always.
     pub temperature: f32,
@@ -32,6 +37,22 @@ impl Default for Sampling {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+        }
+    }
+}
+
+impl From<SamplingDefaults> for Sampling {
+    /// What is said, and for the rest what changes nothing: greedy, all tokens, no penalty.
+    fn from(said: SamplingDefaults) -> Self {
+        let neutral = Self::default();
+        Self {
+            temperature: said.temperature.unwrap_or(neutral.temperature),
+            top_k: said.top_k.map_or(neutral.top_k, |k| k as usize),
+            top_p: said.top_p.unwrap_or(neutral.top_p),
+            min_p: said.min_p.unwrap_or(neutral.min_p),
+            repetition_penalty: said
+                .repetition_penalty
+                .unwrap_or(neutral.repetition_penalty),
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct HeadHeader {
     /// Hidden units of its network; 0: linear.
     pub hidden: usize,
     /// How the paths were sampled that it was trained on.
-    pub sampling: SamplingRef,
+    pub sampling: Sampling,
     /// The workload it was trained on.
     pub workload: WorkloadRef,
     /// From its logit to a probability. `None`: scores rank paths, and are no probabilities.
@@ -173,34 +173,6 @@ pub struct TextInputs {
     pub prefix_ngrams: usize,
     /// N-grams looked for in the prompt.
     pub prompt_ngrams: usize,
-}
-
-/// Sampling parameters, as [`Sampling`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SamplingRef {
-    /// Divides the logits.
-    pub temperature: f32,
-    /// Most probable tokens kept; 0 keeps all.
-    pub top_k: usize,
-    /// Probability kept.
-    pub top_p: f32,
-    /// Least fraction of the largest probability.
-    pub min_p: f32,
-    /// Penalty of repeated tokens.
-    pub repetition_penalty: f32,
-}
-
-impl From<Sampling> for SamplingRef {
-    fn from(s: Sampling) -> Self {
-        Self {
-            temperature: s.temperature,
-            top_k: s.top_k,
-            top_p: s.top_p,
-            min_p: s.min_p,
-            repetition_penalty: s.repetition_penalty,
-        }
-    }
 }
 
 /// Platt's map: probability = 1 / (1 + e^−(slope · logit + offset)).
@@ -408,7 +380,7 @@ pub(super) mod tests {
                 prompt_ngrams: 1,
             }),
             hidden: 2,
-            sampling: Sampling::default().into(),
+            sampling: Sampling::default(),
             workload: WorkloadRef {
                 name: "none".into(),
                 digest: "00".into(),

@@ -18,7 +18,7 @@ use curt_kernels::Dense;
 pub use file::{HeadFile, UNIGRAM};
 pub use header::{
     Calibration, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured, PackageRef,
-    Pooling, Rotary, SamplingRef, Span, TextInputs, VERSION, WorkloadRef,
+    Pooling, Rotary, Span, TextInputs, VERSION, WorkloadRef,
 };
 pub use inputs::{logprob_statistic, ngram_indicators};
 pub use pool::{KvPool, rotate};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -52,20 +52,28 @@ pub struct ExampleTurn {
 }
 
 /// Sampling parameters; what is absent is left to the next in line (command line, prompt file, package, curt).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+///
+/// What is complete is [`crate::generate::Sampling`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingDefaults {
     /// Divides the logits; 0 is greedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// Keep the k most probable tokens; 0 keeps all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Keep the most probable tokens that together reach this probability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
     /// Keep tokens at least this fraction as probable as the most probable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f32>,
     /// Above 1: makes tokens that stand in the prompt or the path less likely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f32>,
     /// Most tokens a path may generate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<usize>,
 }
 

@@ -230,7 +230,7 @@ pub fn launch(
         return Err(Error::option("--max-tokens", "at least 1", 0));
     }
     let policy = Policy::new(launch.checks, launch.ending);
-    policy.check(launch.paths)?;
+    policy.validate(launch.paths)?;
     let clock = Instant::now();
     decoder.fork(launch.paths)?;
     let fork = clock.elapsed();

@@ -33,7 +33,7 @@ pub struct Replayed {
 /// # Errors
 /// [`Error::Option`] where the policy does not fit the number of paths, or a path lacks the score of a check it reaches.
 pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
-    policy.check(traces.len())?;
+    policy.validate(traces.len())?;
     let mut schedule = Schedule::new(traces.len(), policy.clone());
     let mut tokens = vec![0; traces.len()];
     let mut rows = Vec::new();

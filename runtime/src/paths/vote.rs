@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::PathId;
 
-/// How finished answers are combined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// How finished answers are combined. Arm files and records write it as it is here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VoteRule {
     /// The answer that most paths gave. Ties: the larger sum of scores, then the answer of the lowest path number.

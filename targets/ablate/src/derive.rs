@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use curt::VoteRule;
-use curt::paths::{Ending, Fate, Keep, Policy, Replayed, Trace, replay};
+use curt::paths::{Ending, Fate, Policy, Replayed, SignalName, Trace, replay};
 use curt_workload::Item;
 
-use crate::arm::{Arm, ArmCheck, KeepRule, VoteKind};
+use crate::arm::{Arm, ArmCheck};
 use crate::error::{Error, Result};
 use crate::record::{Derived, PathRecord, Record, Sample, SampleCheck, SampledPath, Times};
 
@@ -14,25 +13,6 @@ use crate::record::{Derived, PathRecord, Record, Sample, SampleCheck, SampledPat
 pub(crate) const LAUNCH: &str = "launch";
 /// Phase of the tokens after an arm's first check.
 pub(crate) const RESUME: &str = "resume";
-
-impl From<KeepRule> for Keep {
-    fn from(rule: KeepRule) -> Self {
-        match rule {
-            KeepRule::Top(k) => Keep::Top(k),
-            KeepRule::Ratio(ratio) => Keep::Ratio(ratio),
-            KeepRule::AtLeast(score) => Keep::AtLeast(score),
-        }
-    }
-}
-
-impl From<VoteKind> for VoteRule {
-    fn from(kind: VoteKind) -> Self {
-        match kind {
-            VoteKind::Majority => VoteRule::Majority,
-            VoteKind::ScoreWeighted => VoteRule::ScoreWeighted,
-        }
-    }
-}
 
 /// What `arm` would have done with `item`, of which `sample` was taken. `done`: the records of this item and repeat so far,
 /// which an arm of `fewer` paths is paid from.
@@ -120,12 +100,12 @@ fn policy(arm: &Arm) -> Policy {
         checks: arm
             .checks
             .iter()
-            .map(|check| (check.at, check.keep.into()))
+            .map(|check| (check.at, check.keep))
             .collect(),
         ending: Ending {
             early_vote: arm.early_vote,
             first_finished: arm.first_finished,
-            vote: arm.vote.into(),
+            vote: arm.vote,
         },
     }
 }
@@ -149,7 +129,7 @@ fn traces(arm: &Arm, sample: &Sample, paths: &[SampledPath]) -> Result<Vec<Trace
 
 /// The path's score at `check`; `None` where it had ended by then.
 fn score(arm: &Arm, check: &ArmCheck, sample: &Sample, path: &SampledPath) -> Result<Option<f64>> {
-    if check.signal == "oracle" {
+    if check.signal == SignalName::Oracle {
         return Ok(Some(f64::from(u8::from(path.correct))));
     }
     let index = sample

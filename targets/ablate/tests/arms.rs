@@ -4,7 +4,8 @@ use crate::support;
 
 use std::collections::BTreeMap;
 
-use curt_ablate::arm::{Arm, ArmFile, KeepRule, check_arms};
+use curt::paths::Keep;
+use curt_ablate::arm::{Arm, ArmFile, check_arms};
 use curt_ablate::run::check_points;
 use toml::Value;
 
@@ -38,7 +39,7 @@ fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
     let stop = arms.iter().find(|arm| arm.name == "stop").unwrap();
     assert_eq!(
         (stop.paths, stop.checks[0].at, stop.checks[0].keep),
-        (8, 6, KeepRule::Top(2))
+        (8, 6, Keep::Top(2))
     );
     let twice = arms.iter().find(|arm| arm.name == "stop-twice").unwrap();
     assert_eq!(
@@ -47,7 +48,7 @@ fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
             .iter()
             .map(|check| check.keep)
             .collect::<Vec<_>>(),
-        [KeepRule::Top(4), KeepRule::Top(2)]
+        [Keep::Top(4), Keep::Top(2)]
     );
 }
 
@@ -61,7 +62,10 @@ fn a_sample_is_scored_by_every_signal_once_at_each_point_and_never_by_the_oracle
         (6, "random"),
         (9, "head:stop"),
     ];
-    assert_eq!(points, expected.map(|(at, name)| (at, name.to_string())));
+    assert_eq!(
+        points,
+        expected.map(|(at, name)| (at, name.parse().unwrap()))
+    );
 }
 
 #[test]
@@ -72,8 +76,8 @@ fn a_user_writes_arms_of_his_own() {
     )
     .unwrap();
     assert_eq!(arms[0].paths, 8);
-    assert_eq!(arms[0].checks[0].keep, KeepRule::Ratio(0.5));
-    assert_eq!(arms[0].checks[1].keep, KeepRule::AtLeast(0.7));
+    assert_eq!(arms[0].checks[0].keep, Keep::Ratio(0.5));
+    assert_eq!(arms[0].checks[1].keep, Keep::AtLeast(0.7));
     let again: Arm = serde_json::from_str(&serde_json::to_string(&arms[0]).unwrap()).unwrap();
     assert_eq!(again, arms[0]);
 }
@@ -117,7 +121,10 @@ fn what_no_arm_can_be_is_refused_by_name() {
             check("at = 0, keep = 1, signal = \"random\""),
             "at least 1 token",
         ),
-        (check("at = 3, keep = 1, signal = \"magic\""), "got magic"),
+        (
+            check("at = 3, keep = 1, signal = \"magic\""),
+            "got \"magic\"",
+        ),
         (
             check(
                 "at = 9, keep = 1, signal = \"random\" }, { at = 3, keep = 1, signal = \"random\"",

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use curt::{AskOptions, CancelToken, Engine};
 use curt_workload::{Item, Part, Workload};
 pub use paths_file::{PATHS_FILE, PathLine, read_paths};
-pub use settings::{HELD_OUT_PART, Places, SETTINGS_FILE, SamplingSettings, Settings, TRAIN_PART};
+pub use settings::{HELD_OUT_PART, Places, SETTINGS_FILE, Settings, TRAIN_PART};
 
 use crate::data::{Data, Question};
 use crate::error::{Error, Result};
@@ -115,7 +115,7 @@ pub fn collect(
     let ask = AskOptions {
         prompt: Some(workload.prompt().clone()),
         paths: options.paths,
-        sampling: settings.sampling.to_options(),
+        sampling: settings.sampling,
         reuse: false,
         show_kv_at: options.check_at.clone(),
         cancel: options.cancel.clone(),

@@ -45,8 +45,8 @@ pub struct Settings {
     /// folders begun before it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<String>,
-    /// How tokens are drawn.
-    pub sampling: SamplingSettings,
+    /// How tokens are drawn, with nothing left open: [`Settings::of`] fills in every field.
+    pub sampling: SamplingDefaults,
     /// Where package and workload lay. Not compared: a moved folder is the same folder.
     #[serde(default)]
     pub places: Option<Places>,
@@ -60,38 +60,6 @@ pub struct Places {
     pub package: PathBuf,
     /// The workload.
     pub workload: PathBuf,
-}
-
-/// Sampling parameters with nothing left open.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SamplingSettings {
-    /// Divides the logits.
-    pub temperature: f32,
-    /// Most probable tokens kept; 0 keeps all.
-    pub top_k: u32,
-    /// Probability kept.
-    pub top_p: f32,
-    /// Least fraction of the largest probability.
-    pub min_p: f32,
-    /// Penalty of repeated tokens.
-    pub repetition_penalty: f32,
-    /// Most tokens of a path.
-    pub max_tokens: usize,
-}
-
-impl SamplingSettings {
-    /// As options of a question.
-    pub fn to_options(self) -> SamplingDefaults {
-        SamplingDefaults {
-            temperature: Some(self.temperature),
-            top_k: Some(self.top_k),
-            top_p: Some(self.top_p),
-            min_p: Some(self.min_p),
-            repetition_penalty: Some(self.repetition_penalty),
-            max_tokens: Some(self.max_tokens),
-        }
-    }
 }
 
 impl Settings {
@@ -146,15 +114,17 @@ impl Settings {
             prefix_tokens: prefixes.clone(),
             rollouts: options.rollouts,
             onnxruntime: Some(curt::session::library_info()?.version),
-            sampling: SamplingSettings {
-                temperature: stated.temperature.ok_or_else(|| needed("temperature"))?,
-                top_k: stated.top_k.unwrap_or(neutral.top_k as u32),
-                top_p: stated.top_p.unwrap_or(neutral.top_p),
-                min_p: stated.min_p.unwrap_or(neutral.min_p),
-                repetition_penalty: stated
-                    .repetition_penalty
-                    .unwrap_or(neutral.repetition_penalty),
-                max_tokens: stated.max_tokens.ok_or_else(|| needed("max_tokens"))?,
+            sampling: SamplingDefaults {
+                temperature: Some(stated.temperature.ok_or_else(|| needed("temperature"))?),
+                top_k: Some(stated.top_k.unwrap_or(neutral.top_k as u32)),
+                top_p: Some(stated.top_p.unwrap_or(neutral.top_p)),
+                min_p: Some(stated.min_p.unwrap_or(neutral.min_p)),
+                repetition_penalty: Some(
+                    stated
+                        .repetition_penalty
+                        .unwrap_or(neutral.repetition_penalty),
+                ),
+                max_tokens: Some(stated.max_tokens.ok_or_else(|| needed("max_tokens"))?),
             },
             places: Some(Places {
                 package: whole(package.dir()),
@@ -173,10 +143,17 @@ impl Settings {
             &file,
             "the settings cannot be read: is this a folder that `curt collect` made?",
         ))?;
-        toml::from_str(&text).map_err(|e| {
+        let settings: Self = toml::from_str(&text).map_err(|e| {
             let got = e.to_string();
             Error::data(&file, "TOML", "the settings of `curt collect`", got.trim())
-        })
+        })?;
+        let sampling = &settings.sampling;
+        if sampling.temperature.is_none() || sampling.max_tokens.is_none() {
+            let expected =
+                "a temperature and max_tokens: heads say what their paths were drawn with";
+            return Err(Error::data(&file, "sampling", expected, "none"));
+        }
+        Ok(settings)
     }
 
     /// Writes the settings to a new folder, or holds them against those of one that was begun.

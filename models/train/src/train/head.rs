@@ -2,7 +2,7 @@
 
 use curt::head::{
     Calibration, HeadFile, HeadHeader, KvInputs, LogprobInputs, Measured, PackageRef, Pooling,
-    SamplingRef, TextInputs, VERSION, WorkloadRef,
+    TextInputs, VERSION, WorkloadRef,
 };
 
 use super::found::Found;
@@ -272,7 +272,6 @@ impl Trainer<'_> {
         calibration: Option<Calibration>,
     ) -> HeadHeader {
         let settings = &self.data.settings;
-        let s = settings.sampling;
         let pooling = match attend {
             Some(source) if plan.attend => Pooling::Attend {
                 queries: QUERIES,
@@ -305,13 +304,7 @@ impl Trainer<'_> {
                 prompt_ngrams: t.prompt.len(),
             }),
             hidden: plan.fit.hidden,
-            sampling: SamplingRef {
-                temperature: s.temperature,
-                top_k: s.top_k as usize,
-                top_p: s.top_p,
-                min_p: s.min_p,
-                repetition_penalty: s.repetition_penalty,
-            },
+            sampling: settings.sampling.into(),
             workload: WorkloadRef {
                 name: settings.workload.clone(),
                 digest: settings.workload_digest.clone(),

@@ -1,12 +1,12 @@
 //! Arms: the configurations that are compared. They are data: a new one is a table in a file.
 
 mod file;
-mod keep;
 
+use curt::VoteRule;
+use curt::paths::{Keep, SignalName};
 use serde::{Deserialize, Serialize};
 
 pub use file::{ArmFile, Skipped};
-pub use keep::KeepRule;
 
 use crate::error::{Error, Result};
 
@@ -45,7 +45,7 @@ pub struct Arm {
     pub first_finished: Option<usize>,
     /// How answers are combined.
     #[serde(default)]
-    pub vote: VoteKind,
+    pub vote: VoteRule,
     /// `of:ARM`: as many full paths as the tokens of that arm buy on the same item, the last one paid in full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fewer: Option<String>,
@@ -61,21 +61,9 @@ pub struct ArmCheck {
     /// Generated tokens of a path that are cached when it is scored.
     pub at: usize,
     /// Which paths go on.
-    pub keep: KeepRule,
-    /// `head:NAME` (of a `--head NAME=FILE`, or a file), `confidence`, `confidence:TOKENS`, `random`, or `oracle`: whether
-    /// the path will be right, which only a replay can know.
-    pub signal: String,
-}
-
-/// How answers are combined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VoteKind {
-    /// The most frequent.
-    #[default]
-    Majority,
-    /// The largest sum of scores.
-    ScoreWeighted,
+    pub keep: Keep,
+    /// What they are scored by; a head is one of `--head NAME=FILE`.
+    pub signal: SignalName,
 }
 
 /// An OpenAI-compatible server.
@@ -125,7 +113,9 @@ impl Arm {
 
     /// Whether it needs to know what only the finished paths show.
     pub fn is_oracle(&self) -> bool {
-        self.checks.iter().any(|check| check.signal == "oracle")
+        self.checks
+            .iter()
+            .any(|check| check.signal == SignalName::Oracle)
     }
 
     /// Whether it launches every path and lets each come to its end.
@@ -188,7 +178,7 @@ impl Arm {
         }
         for check in &self.checks {
             let top = match check.keep {
-                KeepRule::Top(k) => k,
+                Keep::Top(k) => k,
                 _ => 1,
             };
             if top == 0 || top > self.paths {
@@ -196,17 +186,6 @@ impl Arm {
                     "checks.keep",
                     &format!("1 to {}, the paths of the arm", self.paths),
                     &top,
-                );
-            }
-            let kind = check
-                .signal
-                .split_once(':')
-                .map_or(check.signal.as_str(), |(kind, _)| kind);
-            if !["head", "confidence", "random", "oracle"].contains(&kind) {
-                return wrong(
-                    "checks.signal",
-                    "\"head:NAME\", \"confidence\", \"confidence:TOKENS\", \"random\" or \"oracle\"",
-                    &check.signal,
                 );
             }
         }
@@ -228,7 +207,7 @@ impl Arm {
             ("early_vote", self.early_vote),
             ("first_finished", self.first_finished.is_some()),
             ("fewer", self.fewer.is_some()),
-            ("vote", self.vote == VoteKind::ScoreWeighted),
+            ("vote", self.vote == VoteRule::ScoreWeighted),
         ];
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
             return Err(Error::option(

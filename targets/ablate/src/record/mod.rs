@@ -11,7 +11,10 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use curt::SamplingDefaults;
+use curt::paths::SignalName;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub(crate) use compare::{differences, not_compared};
 pub use folder::{Folder, Sink, Writer};
@@ -91,8 +94,9 @@ pub struct Run {
     /// neither this nor `max_kv_bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<String>,
-    /// Sampling, as it goes to the runtime: what the command line set, and else the workload's prompt.
-    pub sampling: BTreeMap<String, f64>,
+    /// Sampling that the command line set; the rest is the workload's prompt's or the package's.
+    #[serde(deserialize_with = "sampling")]
+    pub sampling: SamplingDefaults,
     /// The arm that the others are held against.
     pub baseline: String,
     /// The arm whose verdict is asked for.
@@ -105,6 +109,17 @@ pub struct Run {
     pub replicates: u64,
     /// This part of the run and how many there are, from 1.
     pub shard: Option<(usize, usize)>,
+}
+
+/// Reads [`Run::sampling`]. Records of 2026-11-27 and before hold its numbers as fractions: `"max_tokens": 160.0`.
+fn sampling<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<SamplingDefaults, D::Error> {
+    let mut said = serde_json::Map::deserialize(from)?;
+    for value in said.values_mut() {
+        if let Some(number) = value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0) {
+            *value = (number as u64).into();
+        }
+    }
+    serde_json::from_value(said.into()).map_err(D::Error::custom)
 }
 
 /// A process that wrote records, and its machine.
@@ -209,7 +224,7 @@ pub struct Readings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleCheck {
     /// The signal as arms name it.
-    pub signal: String,
+    pub signal: SignalName,
     /// Tokens at which it scored.
     pub at: usize,
     /// Paths that it scored.

@@ -1,5 +1,7 @@
 //! Score against correctness: does a higher score mean a better path?
 
+use curt::paths::SignalName;
+
 use super::svg::{Drawing, Scale, escape};
 use super::table::number;
 use crate::record::{Records, Sample};
@@ -60,13 +62,10 @@ fn figure(signal: &SignalSummary, scored: &[(f64, bool)]) -> String {
     };
     format!(
         "<figure class=\"small\"><h3>{}</h3>{}<figcaption>at {} tokens · {} paths · {caption}</figcaption></figure>",
-        escape(
-            signal
-                .signal
-                .strip_prefix("head:")
-                .map_or(signal.signal.clone(), |name| format!("{name} head"))
-                .as_str()
-        ),
+        escape(&match &signal.signal {
+            SignalName::Head(name) => format!("{name} head"),
+            other => other.to_string(),
+        }),
         draw(signal, scored),
         signal.at,
         number(scored.len() as f64),

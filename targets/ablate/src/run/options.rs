@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use curt::paths::{Check, Keep, Signal};
+use curt::paths::{Check, Keep, SignalName};
 use curt::{AskOptions, SamplingDefaults};
 
 use super::engine::Heads;
@@ -17,12 +17,12 @@ pub fn is_derived(measure: Measure, arm: &Arm) -> bool {
 
 /// What scores a sample, so that every derived arm of `run` can be made of it: each signal at each of its check points,
 /// in ascending order.
-pub fn check_points(run: &Run) -> Vec<(usize, String)> {
-    let mut points: Vec<(usize, String)> = Vec::new();
+pub fn check_points(run: &Run) -> Vec<(usize, SignalName)> {
+    let mut points: Vec<(usize, SignalName)> = Vec::new();
     let derived = run.arms.iter().filter(|arm| is_derived(run.measure, arm));
     for check in derived
         .flat_map(|arm| &arm.checks)
-        .filter(|check| check.signal != "oracle")
+        .filter(|check| check.signal != SignalName::Oracle)
     {
         let point = (check.at, check.signal.clone());
         if !points.contains(&point) {
@@ -66,7 +66,7 @@ pub(super) fn arm_options(
     };
     Ok(AskOptions {
         paths,
-        vote: (paths > 1).then(|| arm.vote.into()),
+        vote: (paths > 1).then_some(arm.vote),
         sampling: if arm.greedy {
             greedy.or(base.sampling)
         } else {
@@ -75,7 +75,7 @@ pub(super) fn arm_options(
         checks: arm
             .checks
             .iter()
-            .map(|c| check(c.at, &c.signal, c.keep.into(), heads))
+            .map(|c| check(c.at, &c.signal, c.keep, heads))
             .collect::<Result<_>>()?,
         early_vote: arm.early_vote && paths > 1,
         first_finished: arm.first_finished.filter(|_| paths > 1),
@@ -84,29 +84,13 @@ pub(super) fn arm_options(
     })
 }
 
-fn check(at_tokens: usize, name: &str, keep: Keep, heads: &Heads) -> Result<Check> {
-    let wrong = |expected: &str| Error::option(format!("signal {name:?}"), expected, name);
-    let signal = match name.split_once(':') {
-        None if name == "confidence" => Signal::Confidence {
-            window_tokens: None,
-        },
-        None if name == "random" => Signal::Random,
-        Some(("confidence", window)) => Signal::Confidence {
-            window_tokens: Some(window.parse().map_err(|_| wrong("\"confidence:TOKENS\""))?),
-        },
-        Some(("head", head)) => {
-            let head = heads
-                .get(head)
-                .ok_or_else(|| wrong("a head that was given by --head NAME=FILE"))?;
-            Signal::Head(Arc::clone(head))
-        }
-        _ if name == "oracle" => {
-            return Err(wrong(
-                "a signal that is known before the path ends: only --measure replay can",
-            ));
-        }
-        _ => return Err(wrong("a signal")),
-    };
+fn check(at_tokens: usize, name: &SignalName, keep: Keep, heads: &Heads) -> Result<Check> {
+    let signal = name.resolve(|head| {
+        heads.get(head).map(Arc::clone).ok_or_else(|| {
+            let expected = "a head that was given by --head NAME=FILE";
+            Error::option(format!("signal \"{name}\""), expected, head)
+        })
+    })?;
     Ok(Check {
         at_tokens,
         signal,

@@ -7,6 +7,7 @@ mod machine;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use curt::paths::SignalName;
 use serde::{Deserialize, Serialize};
 
 pub use accuracy::{Accuracy, Difference};
@@ -114,7 +115,7 @@ pub struct ArmSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SignalSummary {
     /// The signal, as arms name it.
-    pub signal: String,
+    pub signal: SignalName,
     /// Tokens at which it scored.
     pub at: usize,
     /// Pairs of a right and a wrong path of one question.

@@ -82,7 +82,7 @@ pub fn run_of(items: usize, measure: Measure) -> Run {
         threads: None,
         max_kv_bytes: None,
         onnxruntime: Some("0".into()),
-        sampling: BTreeMap::new(),
+        sampling: curt::SamplingDefaults::default(),
         baseline: "full".into(),
         candidate: "stop".into(),
         max_accuracy_drop: 1.0,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use curt::Package;
+use curt::paths::SignalName;
 use curt_ablate::arm::{Arm, ArmFile, Skipped};
 use toml::Value;
 
@@ -103,7 +104,7 @@ impl ArmArgs {
         let used = |name: &str| {
             arms.iter()
                 .flat_map(|a| &a.checks)
-                .any(|c| c.signal.strip_prefix("head:") == Some(name))
+                .any(|c| c.signal == SignalName::Head(name.into()))
         };
         let heads = heads.into_iter().filter(|(name, _)| used(name)).collect();
         let baseline = self.one_of(&arms, "--baseline", &self.baseline, &["full"], 0)?;

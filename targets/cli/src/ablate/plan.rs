@@ -69,15 +69,6 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
             )
         })
         .collect();
-    let mut sampling = BTreeMap::new();
-    sampling.extend(
-        args.temperature
-            .map(|t| ("temperature".to_string(), f64::from(t))),
-    );
-    sampling.extend(
-        args.max_tokens
-            .map(|n| ("max_tokens".to_string(), n as f64)),
-    );
     let run = Run {
         version: VERSION,
         curt: env!("CARGO_PKG_VERSION").into(),
@@ -107,7 +98,7 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         max_kv_bytes: args.max_kv_bytes,
         // Known once it has loaded.
         onnxruntime: None,
-        sampling,
+        sampling: super::sampling(args),
         baseline: chosen.baseline,
         candidate: chosen.candidate,
         max_accuracy_drop: args.max_accuracy_drop,
