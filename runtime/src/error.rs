@@ -62,10 +62,10 @@ pub enum Error {
         message: String,
     },
     /// An option that cannot be honoured.
-    #[error("{option}: expected {expected}, got {got}")]
+    #[error("`{field}`: expected {expected}, got {got}")]
     Option {
-        /// The option as the command line names it.
-        option: &'static str,
+        /// The option's field. Messages write fields in backticks, so that a command line can put its flags in their place.
+        field: &'static str,
         /// What it takes.
         expected: String,
         /// What it was given.
@@ -85,7 +85,7 @@ pub enum Error {
     /// The KV cache would be larger than allowed.
     #[error(
         "the KV cache needs {needed_bytes} bytes ({rows} rows × {capacity_tokens} tokens × {bytes_per_token} bytes) and \
-         {limit_bytes} are allowed: ask for fewer --paths or --max-tokens, or raise --max-kv-bytes"
+         {limit_bytes} are allowed: ask for fewer `paths` or `max_tokens`, or raise `max_kv_bytes`"
     )]
     Capacity {
         /// Bytes of the whole plan.
@@ -158,13 +158,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn option(
-        option: &'static str,
-        expected: impl ToString,
-        got: impl ToString,
-    ) -> Self {
+    pub(crate) fn option(field: &'static str, expected: impl ToString, got: impl ToString) -> Self {
         Error::Option {
-            option,
+            field,
             expected: expected.to_string(),
             got: got.to_string(),
         }

@@ -463,22 +463,16 @@ fn what_cannot_be_honoured_is_refused() {
     let mut engine = engine(reasoner());
     let random = Signal::Random;
     for (checks, option) in [
-        (vec![check(0, &random, Keep::All)], "--check-at"),
-        (vec![check(9000, &random, Keep::All)], "--check-at"),
+        (vec![check(0, &random, Keep::All)], "`check_at`"),
+        (vec![check(9000, &random, Keep::All)], "`check_at`"),
         (
             vec![check(9, &random, Keep::All), check(8, &random, Keep::All)],
-            "--check-at",
+            "`check_at`",
         ),
-        (vec![check(9, &random, Keep::Top(0))], "--keep"),
-        (vec![check(9, &random, Keep::Top(17))], "--keep"),
-        (
-            vec![check(9, &random, Keep::Ratio(f64::NAN))],
-            "--keep-ratio",
-        ),
-        (
-            vec![check(9, &random, Keep::AtLeast(1.5))],
-            "--keep-at-least",
-        ),
+        (vec![check(9, &random, Keep::Top(0))], "`keep`"),
+        (vec![check(9, &random, Keep::Top(17))], "`keep`"),
+        (vec![check(9, &random, Keep::Ratio(f64::NAN))], "`keep`"),
+        (vec![check(9, &random, Keep::AtLeast(1.5))], "`keep`"),
     ] {
         let error = engine
             .ask(&QUESTION.into(), &options(checks), &mut |_| {})
@@ -492,7 +486,7 @@ fn what_cannot_be_honoured_is_refused() {
         ..options(Vec::new())
     };
     let error = engine.ask(&QUESTION.into(), &unvoted, &mut |_| {});
-    assert!(error.unwrap_err().to_string().starts_with("--vote"));
+    assert!(error.unwrap_err().to_string().starts_with("`vote`"));
 }
 
 #[test]

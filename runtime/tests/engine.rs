@@ -324,7 +324,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
     let cases: Vec<(&str, Question, AskOptions)> = vec![
         ("an empty question", " \n".into(), fine()),
         (
-            "--paths: expected at least 1",
+            "`paths`: expected at least 1",
             QUESTION.into(),
             AskOptions { paths: 0, ..fine() },
         ),
@@ -338,7 +338,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "--answer-pattern",
+            "`answer_pattern`",
             QUESTION.into(),
             AskOptions {
                 vote: Some(VoteRule::Majority),
@@ -347,7 +347,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "--answer-pattern: expected a regular expression",
+            "`answer_pattern`: expected a regular expression",
             QUESTION.into(),
             AskOptions {
                 answer_pattern: Some("(".into()),
@@ -366,7 +366,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             fine(),
         ),
         (
-            "--max-kv-bytes",
+            "`max_kv_bytes`",
             QUESTION.into(),
             AskOptions {
                 max_kv_bytes: Some(1000),
@@ -374,7 +374,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "ask for fewer --paths",
+            "ask for fewer `paths`",
             QUESTION.into(),
             AskOptions {
                 paths: 1 << 40,
@@ -383,7 +383,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "--temperature",
+            "`temperature`",
             QUESTION.into(),
             AskOptions {
                 sampling: sampling(f32::NAN, 8),
@@ -391,7 +391,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "--max-tokens",
+            "`max_tokens`",
             QUESTION.into(),
             AskOptions {
                 sampling: sampling(1.0, 0),
@@ -399,7 +399,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             },
         ),
         (
-            "--stop",
+            "`stop`",
             QUESTION.into(),
             AskOptions {
                 stop: vec![String::new()],

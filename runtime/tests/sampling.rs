@@ -221,30 +221,30 @@ fn parameters_outside_their_range_are_refused_by_name() {
     };
     for (option, sampling) in [
         (
-            "--temperature",
+            "`temperature`",
             Sampling {
                 temperature: -1.0,
                 ..warm
             },
         ),
         (
-            "--temperature",
+            "`temperature`",
             Sampling {
                 temperature: f32::INFINITY,
                 ..warm
             },
         ),
-        ("--top-p", Sampling { top_p: 0.0, ..warm }),
-        ("--top-p", Sampling { top_p: 1.1, ..warm }),
+        ("`top_p`", Sampling { top_p: 0.0, ..warm }),
+        ("`top_p`", Sampling { top_p: 1.1, ..warm }),
         (
-            "--min-p",
+            "`min_p`",
             Sampling {
                 min_p: -0.1,
                 ..warm
             },
         ),
         (
-            "--repetition-penalty",
+            "`repetition_penalty`",
             Sampling {
                 repetition_penalty: 0.0,
                 ..warm

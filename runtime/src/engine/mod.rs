@@ -288,7 +288,7 @@ impl Engine {
             Question::Messages(messages) => self.encode(messages)?,
             Question::Text(text) => {
                 if text.trim().is_empty() {
-                    return Err(Error::option("QUESTION", "some text", "an empty question"));
+                    return Err(Error::option("question", "some text", "an empty question"));
                 }
                 let prompt = options.prompt.as_ref().or(self.package.prompt());
                 let system = options
@@ -308,12 +308,12 @@ impl Engine {
             }
         };
         if tokens.is_empty() {
-            return Err(Error::option("QUESTION", "at least one token", "none"));
+            return Err(Error::option("question", "at least one token", "none"));
         }
         let vocabulary = self.decoder.vocabulary();
         if let Some(unknown) = tokens.iter().find(|&&t| t as usize >= vocabulary) {
             return Err(Error::option(
-                "QUESTION",
+                "question",
                 format!("token ids below {vocabulary}"),
                 unknown,
             ));

@@ -27,7 +27,7 @@ impl Settings {
     /// [`Error::Option`] for options outside their range or at odds with each other.
     pub(super) fn resolve(package: &Package, options: &AskOptions) -> Result<Self> {
         if options.paths == 0 {
-            return Err(Error::option("--paths", "at least 1", 0));
+            return Err(Error::option("paths", "at least 1", 0));
         }
         let prompt = options.prompt.as_ref().or(package.prompt());
         let chosen = options
@@ -42,17 +42,17 @@ impl Settings {
         sampling.check()?;
         if several && sampling.is_greedy() {
             return Err(Error::option(
-                "--temperature",
-                "a number above 0 (and --top-k above 1) for several paths: greedy paths are all the same",
+                "temperature",
+                "a number above 0 (and `top_k` above 1) for several paths: greedy paths are all the same",
                 sampling.temperature,
             ));
         }
         let max_tokens = chosen.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
         if max_tokens == 0 {
-            return Err(Error::option("--max-tokens", "at least 1", 0));
+            return Err(Error::option("max_tokens", "at least 1", 0));
         }
         if options.stop.iter().any(String::is_empty) {
-            return Err(Error::option("--stop", "some text", "an empty text"));
+            return Err(Error::option("stop", "some text", "an empty text"));
         }
         let pattern = options
             .answer_pattern
@@ -62,20 +62,20 @@ impl Settings {
             None => None,
             Some(pattern) => Some(
                 Regex::new(pattern)
-                    .map_err(|e| Error::option("--answer-pattern", "a regular expression", e))?,
+                    .map_err(|e| Error::option("answer_pattern", "a regular expression", e))?,
             ),
         };
         if options.vote.is_some() && pattern.is_none() {
             return Err(Error::option(
-                "--answer-pattern",
+                "answer_pattern",
                 "a regular expression that finds the answer in a path's text, since a vote is asked for",
                 "none, from the command line or the prompt file",
             ));
         }
         if options.vote.is_none() && (options.early_vote || options.first_finished.is_some()) {
             return Err(Error::option(
-                "--vote",
-                "a vote, since --early-vote and --first-finished end it",
+                "vote",
+                "a vote, since `early_vote` and `first_finished` end it",
                 "none",
             ));
         }
@@ -87,7 +87,7 @@ impl Settings {
         Policy::new(&options.checks, ending).validate(options.paths)?;
         if let Some(late) = options.checks.iter().find(|c| c.at_tokens >= max_tokens) {
             return Err(Error::option(
-                "--check-at",
+                "check_at",
                 format!("check points before the last token ({max_tokens} are allowed)"),
                 late.at_tokens,
             ));

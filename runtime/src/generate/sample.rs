@@ -68,26 +68,26 @@ impl Sampling {
     pub fn check(&self) -> Result<()> {
         let checks = [
             (
-                "--temperature",
+                "temperature",
                 "0, or a number from 0.0001 up",
                 self.temperature,
                 self.temperature == 0.0
                     || (self.temperature >= 1e-4 && self.temperature.is_finite()),
             ),
             (
-                "--top-p",
+                "top_p",
                 "a number above 0, at most 1",
                 self.top_p,
                 self.top_p > 0.0 && self.top_p <= 1.0,
             ),
             (
-                "--min-p",
+                "min_p",
                 "a number from 0 to 1",
                 self.min_p,
                 (0.0..=1.0).contains(&self.min_p),
             ),
             (
-                "--repetition-penalty",
+                "repetition_penalty",
                 "a number from 0.01 to 100",
                 self.repetition_penalty,
                 (0.01..=100.0).contains(&self.repetition_penalty),

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(plan.bytes, 46_080 * 16 * 254);
         let limit = Some(plan.bytes - 1);
         let error = KvPlan::new(GEOMETRY, KvLayout::Shared, 16, 254, limit).unwrap_err();
-        assert!(error.to_string().contains("--max-kv-bytes"), "{error}");
+        assert!(error.to_string().contains("max_kv_bytes"), "{error}");
         assert!(KvPlan::new(GEOMETRY, KvLayout::Growing, 16, 254, Some(plan.bytes)).is_err());
     }
 

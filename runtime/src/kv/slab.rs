@@ -34,7 +34,7 @@ impl Slab {
     pub(crate) fn new(bytes: usize) -> Result<Self> {
         let failed = |source| Error::Io {
             file: format!("{bytes} bytes of anonymous memory").into(),
-            action: "the system refuses to map them: ask for fewer --paths or --max-tokens",
+            action: "the system refuses to map them: ask for fewer `paths` or `max_tokens`",
             source,
         };
         let bytes = bytes.max(1);

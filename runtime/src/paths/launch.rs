@@ -224,10 +224,10 @@ pub fn launch(
     watch: &mut dyn Watch,
 ) -> Result<Launched> {
     if launch.paths == 0 {
-        return Err(Error::option("--paths", "at least 1", 0));
+        return Err(Error::option("paths", "at least 1", 0));
     }
     if launch.max_tokens == 0 {
-        return Err(Error::option("--max-tokens", "at least 1", 0));
+        return Err(Error::option("max_tokens", "at least 1", 0));
     }
     let policy = Policy::new(launch.checks, launch.ending);
     policy.validate(launch.paths)?;

@@ -49,7 +49,7 @@ impl Policy {
         for pair in self.checks.windows(2) {
             if pair[0].0 > pair[1].0 {
                 return Err(Error::option(
-                    "--check-at",
+                    "check_at",
                     "check points in ascending order",
                     format!("{} before {}", pair[0].0, pair[1].0),
                 ));
@@ -57,13 +57,13 @@ impl Policy {
         }
         for &(at_tokens, keep) in &self.checks {
             if at_tokens == 0 {
-                return Err(Error::option("--check-at", "at least 1 token", 0));
+                return Err(Error::option("check_at", "at least 1 token", 0));
             }
             keep.validate(paths)?;
         }
         match self.ending.first_finished {
             Some(m) if m == 0 || m > paths => Err(Error::option(
-                "--first-finished",
+                "first_finished",
                 format!("1 to {paths}, the number of paths"),
                 m,
             )),

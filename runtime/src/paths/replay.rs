@@ -60,7 +60,7 @@ pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
                     let score = traces[path].scores.get(index).copied().flatten();
                     score.map(|score| (path, score)).ok_or_else(|| {
                         Error::option(
-                            "--check-at",
+                            "check_at",
                             format!("a score of path {path} at {step} tokens"),
                             "none in the record",
                         )

@@ -41,7 +41,7 @@ impl Session {
     pub(crate) fn open(file: &Path, options: &SessionOptions) -> Result<Self> {
         let environment = library::environment()?;
         let threads = match options.threads {
-            Some(0) => return Err(Error::option("--threads", "at least 1", 0)),
+            Some(0) => return Err(Error::option("threads", "at least 1", 0)),
             Some(n) => n,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };

@@ -7,6 +7,7 @@ mod checks;
 #[cfg(feature = "train")]
 mod collect;
 mod doctor;
+mod fields;
 mod inspect;
 mod locate;
 mod signal;
@@ -83,7 +84,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("curt: {error:#}");
+            eprintln!("curt: {}", fields::as_flags(&format!("{error:#}")));
             let interrupted = error.chain().any(|cause| {
                 matches!(
                     cause.downcast_ref::<curt::Error>(),
