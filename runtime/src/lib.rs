@@ -17,18 +17,19 @@
 //!
 //! [`Engine::ask`] is the one door. Beneath it, each module does one thing: [`package`] opens a model folder,
 //! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`head`] scores a path from what
-//! is cached of it, [`paths`] runs N paths from one prompt: launches, checks, resumes, votes.
+//! is cached of it, [`reading`] finds the answer in a text and says which answers are the same, [`paths`] runs N paths from one
+//! prompt: launches, checks, resumes, votes.
 
 pub mod answer;
 pub mod engine;
 mod error;
-pub mod files;
 pub mod generate;
 pub mod head;
 pub mod kv;
 pub mod metrics;
 pub mod package;
 pub mod paths;
+pub mod reading;
 pub mod session;
 
 pub use answer::Answer;
@@ -36,4 +37,5 @@ pub use engine::{AskOptions, Engine, EngineOptions, Event, Question};
 pub use error::{Error, Result};
 pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
 pub use paths::VoteRule;
+pub use reading::{AnswerKind, AnswerReader, FoundAnswer};
 pub use session::CancelToken;

@@ -10,11 +10,11 @@ use curt::answer::Answer;
 use curt::generate::Sampling;
 use curt::head::{
     Calibration, HeadFile, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured,
-    PackageRef, PathPrefix, Pooling, Span, StopHead, TextInputs, UNIGRAM, VERSION, WorkloadRef,
+    PackageRef, PathPrefix, Pooling, Rotary, Span, StopHead, TextInputs, UNIGRAM, VERSION,
+    WorkloadRef,
 };
-use curt::package::Rotary;
 use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
-use curt::{AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
+use curt::{AnswerKind, AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
 use support::{engine, reasoner, tiny};
 
 const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
@@ -110,7 +110,7 @@ fn attend() -> Pooling {
         window: 24,
         rotary: Some(Rotary {
             theta: 1e4,
-            dims: 32,
+            dims: 16,
             interleaved: false,
         }),
     }
@@ -201,7 +201,7 @@ fn kept_paths_are_those_of_the_unpruned_run_and_the_replay_knew_it() {
                 .iter()
                 .map(|p| Trace {
                     tokens: p.tokens.len(),
-                    answer: p.answer.clone(),
+                    answer: p.answer.as_deref().map(|a| AnswerKind::Text.found(a)),
                     scores: (0..2)
                         .map(|c| p.scores.iter().find(|s| s.check == c).map(|s| s.score))
                         .collect(),
@@ -538,17 +538,8 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     assert!(edit("\\\"version\\\":1", "\\\"version\\\":9").contains("version"));
     assert!(edit("\\\"hidden\\\":8", "\\\"hidden\\\":9").contains("hidden.weight"));
     assert!(edit("\\\"layers\\\":[0,3]", "\\\"layers\\\":[0,9]").contains("layers"));
-    assert!(edit("\\\"dims\\\":32", "\\\"dims\\\":16").contains("rotary"));
     assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":-.5").contains("header"));
     assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":0.0").contains("calibration"));
-
-    // How this package rotates its keys cannot be said: queries would be turned otherwise, or not at all.
-    let unknown = Package::open(&tiny("tiny-llama-growing-fp32")).unwrap();
-    arbitrary_head(&unknown, mean(), 0).write(&file).unwrap();
-    StopHead::open(&file, &unknown).unwrap();
-    arbitrary_head(&unknown, attend(), 0).write(&file).unwrap();
-    let error = refusal(&file, &unknown);
-    assert!(error.contains("rotary embedding is known"), "{error}");
 
     let mut wrong = arbitrary_head(&package, mean(), 0);
     wrong.output.0.pop();

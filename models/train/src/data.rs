@@ -192,6 +192,7 @@ pub(crate) mod tests {
             tokens,
             finish: FinishReason::Eos,
             answer: Some(u8::from(correct).to_string()),
+            same_as: None,
             correct,
             rate: None,
         }

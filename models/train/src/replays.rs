@@ -46,7 +46,7 @@ pub(crate) fn outcome(
         .iter()
         .map(|p| Trace {
             tokens: p.tokens.len(),
-            answer: p.answer.clone(),
+            answer: p.vote(),
             scores: vec![scores[p.path]],
         })
         .collect();
@@ -67,9 +67,9 @@ pub(crate) fn outcome(
     Ok(Outcome {
         tokens: replayed.tokens.iter().sum(),
         survivors_right: (!survivors.is_empty()).then(|| mean(survivors)),
-        vote_right: paths
-            .iter()
-            .any(|p| p.correct && p.answer.is_some() && p.answer.as_deref() == winner),
+        vote_right: paths.iter().any(|p| {
+            p.correct && winner.is_some() && p.vote().as_ref().map(|v| v.text()) == winner
+        }),
     })
 }
 

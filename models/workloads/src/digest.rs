@@ -40,6 +40,7 @@ fn prompt_value(prompt: &PromptFile) -> Value {
     let PromptFile {
         system,
         answer_pattern,
+        answer_kind,
         question: _,
         turns,
         sampling,
@@ -48,6 +49,7 @@ fn prompt_value(prompt: &PromptFile) -> Value {
     present([
         ("system", json!(system)),
         ("answer_pattern", json!(answer_pattern)),
+        ("answer_kind", json!(answer_kind)),
         ("turns", json!(turns)),
         ("temperature", json!(sampling.temperature)),
         ("top_k", json!(sampling.top_k)),

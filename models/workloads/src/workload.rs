@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use curt::PromptFile;
-use regex::Regex;
+use curt::{AnswerKind, AnswerReader, PromptFile};
 
 use crate::error::Problem;
 use crate::manifest::{self, Manifest};
@@ -227,6 +226,27 @@ impl Workload {
         }
     }
 
+    /// What the answers to `item` are, and so which of them a vote takes for the same: as its scorer compares them, or where
+    /// that is `exact`, `regex` or `command`, as the prompt's `answer_kind` says.
+    pub fn answer_kind(&self, item: &Item) -> AnswerKind {
+        let scorer = item.scorer.as_ref().unwrap_or(&self.scorer);
+        scorer
+            .kind(item)
+            .or_else(|| self.prompt.answer_kind.clone())
+            .unwrap_or_default()
+    }
+
+    /// What finds the answer to `item` in a path's text. `None` where the prompt has no answer pattern.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] never of a workload that was opened: its pattern has been looked at.
+    pub fn reader(&self, item: &Item) -> Result<Option<AnswerReader>> {
+        let pattern = self.prompt.answer_pattern.as_deref();
+        let reader =
+            pattern.map(|pattern| AnswerReader::new(pattern, Some(self.answer_kind(item))));
+        Ok(reader.transpose()?)
+    }
+
     /// Whether a path's answer to `item` is right. `found` is what the answer pattern found in `text`, the path's whole
     /// text. Where the prompt has no answer pattern, the whole text is the answer. A path with no answer is wrong.
     ///
@@ -235,8 +255,9 @@ impl Workload {
     pub fn grade(&self, item: &Item, found: Option<&str>, text: &str) -> Result<bool> {
         let whole = self.prompt.answer_pattern.is_none().then_some(text);
         let scorer = item.scorer.as_ref().unwrap_or(&self.scorer);
+        let kind = self.answer_kind(item);
         scorer
-            .grade(item, found.or(whole), text, &self.folder)
+            .grade(item, &kind, found.or(whole), text, &self.folder)
             .map_err(|reason| Error::Grade {
                 item: item.id.clone(),
                 scorer: scorer.name(),
@@ -273,7 +294,8 @@ impl Draft {
                 remedy: remedy.into(),
             });
         };
-        if let Some(Err(e)) = self.prompt.answer_pattern.as_deref().map(Regex::new) {
+        let pattern = self.prompt.answer_pattern.as_deref();
+        if let Some(Err(e)) = pattern.map(|pattern| AnswerReader::new(pattern, None)) {
             whole(
                 format!("answer_pattern: {e}"),
                 "correct the regular expression",

@@ -149,7 +149,7 @@ impl Engine {
         let mut reader = Reader {
             codec: self.package.text(),
             stops: &options.stop,
-            pattern: settings.pattern.as_ref(),
+            reader: settings.reader.as_ref(),
             on_event,
             clock,
             first_token: None,

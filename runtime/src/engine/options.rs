@@ -2,6 +2,7 @@
 
 use crate::package::{Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
+use crate::reading::AnswerKind;
 use crate::session::CancelToken;
 
 /// How an engine is opened.
@@ -39,8 +40,10 @@ pub struct AskOptions {
     pub paths: usize,
     /// Combine the paths' answers. Needs an answer pattern.
     pub vote: Option<VoteRule>,
-    /// Regular expression that finds the answer in a path's text, in place of the prompt's.
+    /// Where the answer stands in a path's text ([`crate::AnswerReader::new`] says how), in place of the prompt's.
     pub answer_pattern: Option<String>,
+    /// What the answers are, and so which of them are the same in a vote; in place of the prompt's.
+    pub answer_kind: Option<AnswerKind>,
     /// Sampling, before the prompt's and the package's.
     pub sampling: SamplingDefaults,
     /// With a path's number, decides what it draws.
@@ -75,6 +78,7 @@ impl Default for AskOptions {
             paths: 1,
             vote: None,
             answer_pattern: None,
+            answer_kind: None,
             sampling: SamplingDefaults::default(),
             seed: 0,
             stop: Vec::new(),

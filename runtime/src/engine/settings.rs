@@ -1,12 +1,11 @@
 //! Options, prompt file, package and defaults, joined in that order.
 
-use regex::Regex;
-
 use super::AskOptions;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::package::{Package, SamplingDefaults};
 use crate::paths::{Ending, Policy};
+use crate::reading::AnswerReader;
 
 /// Tokens a path may generate where nobody says how many.
 const DEFAULT_MAX_TOKENS: usize = 512;
@@ -18,7 +17,7 @@ const DEFAULT_TEMPERATURE_OF_SEVERAL: f32 = 0.7;
 pub(super) struct Settings {
     pub(super) sampling: Sampling,
     pub(super) max_tokens: usize,
-    pub(super) pattern: Option<Regex>,
+    pub(super) reader: Option<AnswerReader>,
     pub(super) ending: Ending,
 }
 
@@ -58,14 +57,14 @@ impl Settings {
             .answer_pattern
             .as_ref()
             .or_else(|| prompt.and_then(|p| p.answer_pattern.as_ref()));
-        let pattern = match pattern {
-            None => None,
-            Some(pattern) => Some(
-                Regex::new(pattern)
-                    .map_err(|e| Error::option("answer_pattern", "a regular expression", e))?,
-            ),
-        };
-        if options.vote.is_some() && pattern.is_none() {
+        let kind = options
+            .answer_kind
+            .as_ref()
+            .or_else(|| prompt.and_then(|p| p.answer_kind.as_ref()));
+        let reader = pattern
+            .map(|pattern| AnswerReader::new(pattern, kind.cloned()))
+            .transpose()?;
+        if options.vote.is_some() && reader.is_none() {
             return Err(Error::option(
                 "answer_pattern",
                 "a regular expression that finds the answer in a path's text, since a vote is asked for",
@@ -95,7 +94,7 @@ impl Settings {
         Ok(Self {
             sampling,
             max_tokens,
-            pattern,
+            reader,
             ending,
         })
     }

@@ -3,14 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use regex::Regex;
-
 use crate::error::Result;
 use crate::kv::KvPlan;
 use crate::package::TextCodec;
-use crate::paths::{
-    CachedPaths, CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch, find_answer,
-};
+use crate::paths::{CachedPaths, CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch};
+use crate::reading::{AnswerReader, FoundAnswer};
 
 /// What happens while a question is answered.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +49,7 @@ pub enum Event<'a> {
 pub(super) struct Reader<'a> {
     pub(super) codec: &'a TextCodec,
     pub(super) stops: &'a [String],
-    pub(super) pattern: Option<&'a Regex>,
+    pub(super) reader: Option<&'a AnswerReader>,
     pub(super) on_event: &'a mut dyn FnMut(Event<'_>),
     /// The question's beginning.
     pub(super) clock: Instant,
@@ -93,12 +90,12 @@ impl Watch for Reader<'_> {
         })
     }
 
-    fn finished(&mut self, path: PathId) -> Result<Option<String>> {
+    fn finished(&mut self, path: PathId) -> Result<Option<FoundAnswer>> {
         self.close(path)?;
         let answer = self
-            .pattern
-            .and_then(|pattern| find_answer(pattern, self.texts[path].text()));
-        self.answers[path].clone_from(&answer);
+            .reader
+            .and_then(|reader| reader.read(self.texts[path].text()));
+        self.answers[path] = answer.as_ref().map(|answer| answer.text().to_string());
         Ok(answer)
     }
 

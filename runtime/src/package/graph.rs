@@ -1,4 +1,4 @@
-//! The decoder graph as it is: inputs, outputs, KV geometry and layout.
+//! The decoder graph as it is: inputs, outputs, KV geometry and layout, quantisation.
 //!
 //! Names, types and dimensions come from here; the config is held against them.
 
@@ -13,8 +13,53 @@ use super::attention;
 use super::config::GenaiConfig;
 use super::onnx::{self, DimValue, ValueInfo};
 use crate::error::{Error, Result};
-use crate::files;
-use crate::kv::{KvGeometry, KvLayout};
+
+/// How a graph takes and gives back its keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvLayout {
+    /// GroupQueryAttention appends in place: one buffer is bound as past and as present.
+    Shared,
+    /// Present is past plus the new positions, and replaces it at each step.
+    Growing,
+}
+
+impl KvLayout {
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvLayout::Shared => "shared (one buffer, appended in place)",
+            KvLayout::Growing => "growing (present replaces past)",
+        }
+    }
+}
+
+/// Sizes of the KV cache that a graph needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvGeometry {
+    /// Transformer blocks that have keys and values.
+    pub layers: usize,
+    /// Key/value heads of each block.
+    pub kv_heads: usize,
+    /// Elements of one key or value.
+    pub head_dim: usize,
+    /// Element type of keys and values.
+    pub dtype: Dtype,
+}
+
+impl KvGeometry {
+    /// Bytes of one position of one row: keys and values of every layer.
+    pub fn bytes_per_token(&self) -> u64 {
+        // Saturating: the numbers come from a file, and a plan of u64::MAX bytes is refused.
+        [
+            self.layers,
+            self.kv_heads,
+            self.head_dim,
+            self.dtype.bytes(),
+        ]
+        .into_iter()
+        .fold(2, |product: u64, n| product.saturating_mul(n as u64))
+    }
+}
 
 /// Element type of the logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +91,7 @@ impl DecoderGraph {
     /// Reads the graph named by `config` and holds the two against each other.
     pub(super) fn read(dir: &Path, config: &GenaiConfig, config_file: &Path) -> Result<Self> {
         let decoder = &config.model.decoder;
-        let file = files::inside(dir, Path::new(&decoder.filename)).ok_or_else(|| {
-            Error::package(
-                config_file,
-                "model.decoder.filename",
-                "a file inside the package",
-                format!("{:?}", decoder.filename),
-            )
-        })?;
+        let file = dir.join(&decoder.filename);
         let model = read_model(&file)?;
         check_external_data(dir, &file, &model)?;
 
@@ -192,8 +230,13 @@ fn check_external_data(dir: &Path, graph_file: &Path, model: &onnx::Graph) -> Re
         let size = match sizes.get(&place.file) {
             Some(size) => *size,
             None => {
-                let action = "the weights that the graph names cannot be read";
-                let size = files::open(&place.file, action)?.bytes;
+                let size = std::fs::metadata(&place.file)
+                    .map_err(|source| Error::Io {
+                        file: place.file.clone(),
+                        action: "the weights that the graph names cannot be read",
+                        source,
+                    })?
+                    .len();
                 sizes.insert(place.file.clone(), size);
                 size
             }
@@ -231,14 +274,17 @@ impl ExternalPlace {
             return Ok(None);
         };
         let field = || format!("external data of {:?}", tensor.name);
-        let file = files::inside(dir, Path::new(location)).ok_or_else(|| {
-            Error::package(
+        let inside = Path::new(location)
+            .components()
+            .all(|c| matches!(c, std::path::Component::Normal(_)));
+        if !inside {
+            return Err(Error::package(
                 graph_file,
                 field(),
                 "a file inside the package",
                 format!("{location:?}"),
-            )
-        })?;
+            ));
+        }
         let number = |key: &str| match get(key) {
             None => Ok(0),
             Some(text) => text.parse::<u64>().map_err(|_| {
@@ -246,7 +292,7 @@ impl ExternalPlace {
             }),
         };
         Ok(Some(Self {
-            file,
+            file: dir.join(location),
             offset: number("offset")?,
             // Absent: to the end of what the tensor's own size says.
             length: match get("length") {

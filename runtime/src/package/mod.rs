@@ -18,11 +18,10 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
-pub use graph::DecoderGraph;
 pub(crate) use graph::LogitsDtype;
+pub use graph::{DecoderGraph, KvGeometry, KvLayout};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantisedWeights};
-pub use rotary::{KeyRotation, Rotary};
 pub use template::{Message, Role};
 pub use text::TextCodec;
 pub(crate) use text::TextStream;
@@ -31,7 +30,6 @@ use config::GenaiConfig;
 use template::ChatTemplate;
 
 use crate::error::{Error, Result};
-use crate::files;
 
 /// File of a package that holds its prompt.
 const PROMPT_FILE: &str = "prompt.toml";
@@ -88,7 +86,7 @@ impl Package {
             }
         }
         let prompt_file = dir.join(PROMPT_FILE);
-        let prompt = if files::is_there(&prompt_file) {
+        let prompt = if prompt_file.exists() {
             Some(PromptFile::read(&prompt_file)?)
         } else {
             None
@@ -123,12 +121,12 @@ impl Package {
         self.prompt.as_ref()
     }
 
-    /// How its graph rotates the keys that it caches.
+    /// The rotary embedding of its attention; `None` where it has none, or one that a single base does not describe.
     ///
     /// # Errors
     /// [`Error::Io`] where its table can no longer be read.
-    pub fn key_rotation(&self) -> Result<KeyRotation> {
-        rotary::key_rotation(&self.dir, &self.graph)
+    pub fn rotary(&self) -> Result<Option<crate::head::Rotary>> {
+        rotary::rotary(&self.dir, &self.graph)
     }
 
     /// The architecture as the config names it.
@@ -192,9 +190,8 @@ impl Package {
             model.eos_token_id.to_vec(),
             model.context_length
         );
-        let tokenizer = files::read_text(
+        let tokenizer = read_text(
             &text::tokenizer_file(&self.dir),
-            text::TOKENIZER_BYTES,
             "the package's tokenizer cannot be read",
         )?;
         let template = self.template.as_ref().map_or("", ChatTemplate::source);
@@ -218,15 +215,23 @@ impl Package {
     }
 }
 
+/// Reads a whole text file.
+fn read_text(file: &Path, action: &'static str) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|source| Error::Io {
+        file: file.into(),
+        action,
+        source,
+    })
+}
+
 /// Maps a file for reading.
 fn map(file: &Path) -> Result<Mmap> {
-    const ACTION: &str = "the package's graph or weights cannot be read";
     let failed = |source| Error::Io {
         file: file.into(),
-        action: ACTION,
+        action: "the package's graph or weights cannot be read",
         source,
     };
-    let opened = files::open(file, ACTION)?.file;
+    let opened = std::fs::File::open(file).map_err(failed)?;
     // SAFETY: the map is private and read-only. A file that another process shortens while it is mapped can fault: the
     // price of not copying gigabytes. Package files are written once and renamed into place.
     unsafe { Mmap::map(&opened) }.map_err(failed)

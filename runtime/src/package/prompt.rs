@@ -5,13 +5,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::reading::AnswerKind;
 
 /// A prompt file.
 ///
 /// ```toml
 /// system = "Solve the problem step by step. End with 'The answer is N.'"
-/// answer_pattern = 'answer is (-?\d+)'   # one group: the answer
+/// answer_pattern = '(?i)answer is:?'      # where the answer stands
+/// answer_kind = "number"                  # 18 and $18.00 are one answer
 /// question = "Kim has 8 cups. …"          # an example, asked by the demo
 ///
 /// [[turns]]
@@ -28,9 +29,12 @@ pub struct PromptFile {
     /// System text.
     #[serde(default)]
     pub system: Option<String>,
-    /// Regular expression that finds the answer in a path's text: its last match counts, its first group if it has one.
+    /// Where the answer stands in a path's text: a regular expression or `\boxed{}`, as [`crate::AnswerReader::new`] says.
     #[serde(default)]
     pub answer_pattern: Option<String>,
+    /// What the answers are, and so which of them are the same.
+    #[serde(default)]
+    pub answer_kind: Option<AnswerKind>,
     /// An example question.
     #[serde(default)]
     pub question: Option<String>,
@@ -98,12 +102,12 @@ impl PromptFile {
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Package`] where it is no TOML of this shape.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = files::read_text(file, files::WRITTEN_BYTES, "the prompt file cannot be read")?;
+        let text = super::read_text(file, "the prompt file cannot be read")?;
         toml::from_str(&text).map_err(|e| {
             Error::package(
                 file,
                 "TOML",
-                "a prompt file (system, answer_pattern, question, turns, sampling)",
+                "a prompt file (system, answer_pattern, answer_kind, question, turns, sampling)",
                 e.to_string().trim_end(),
             )
         })

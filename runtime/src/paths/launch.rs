@@ -11,6 +11,7 @@ use super::{Check, Ending, Fate, Policy, Schedule, Vote};
 use crate::error::{Error, Result};
 use crate::generate::{Decoder, PathRandom, Sampler, Sampling};
 use crate::kv::KvCache;
+use crate::reading::FoundAnswer;
 use crate::session::CancelToken;
 
 /// A path's number: 0 to N−1, in the order of launch. With the seed it decides what the path draws.
@@ -140,7 +141,7 @@ pub trait Watch {
     ///
     /// # Errors
     /// Any, which ends the launch.
-    fn finished(&mut self, path: PathId) -> Result<Option<String>>;
+    fn finished(&mut self, path: PathId) -> Result<Option<FoundAnswer>>;
 
     /// So many tokens of each path are cached as [`Launch::show_kv_at`] names.
     fn cached(&mut self, _paths: CachedPaths<'_>) {}
@@ -154,7 +155,7 @@ impl<F: FnMut(PathId, u32) -> Result<Stop>> Watch for F {
         self(path, token)
     }
 
-    fn finished(&mut self, _path: PathId) -> Result<Option<String>> {
+    fn finished(&mut self, _path: PathId) -> Result<Option<FoundAnswer>> {
         Ok(None)
     }
 }

@@ -22,4 +22,4 @@ pub use replay::{Replayed, Trace, replay};
 pub use schedule::{Fate, Schedule};
 pub use signal::{Signal, SignalName};
 pub(crate) use text::PathText;
-pub use vote::{Ballot, Vote, VoteRule, find_answer};
+pub use vote::{Ballot, Vote, VoteRule};

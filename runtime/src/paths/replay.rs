@@ -2,6 +2,7 @@
 
 use super::{Fate, PathId, Policy, Schedule, Vote};
 use crate::error::{Error, Result};
+use crate::reading::FoundAnswer;
 
 /// A recorded path.
 #[derive(Debug, Clone)]
@@ -9,7 +10,7 @@ pub struct Trace {
     /// Tokens it generated.
     pub tokens: usize,
     /// Its answer, where its text has one.
-    pub answer: Option<String>,
+    pub answer: Option<FoundAnswer>,
     /// Its score at each check of the policy; `None` where it had finished by then.
     pub scores: Vec<Option<f64>>,
 }
@@ -87,11 +88,12 @@ mod tests {
 
     use super::super::{Ending, Keep, VoteRule};
     use super::*;
+    use crate::reading::AnswerKind;
 
     fn trace(tokens: usize, answer: &str, score: f64) -> Trace {
         Trace {
             tokens,
-            answer: Some(answer.into()),
+            answer: Some(AnswerKind::Text.found(&answer)),
             scores: vec![Some(score)],
         }
     }
@@ -138,7 +140,7 @@ mod tests {
         let scores = proptest::collection::vec((0..5u8).prop_map(|s| f64::from(s) / 4.0), checks);
         (1..6usize, answer, scores).prop_map(|(tokens, answer, scores)| Trace {
             tokens,
-            answer,
+            answer: answer.map(|answer| AnswerKind::Text.found(&answer)),
             scores: scores.into_iter().map(Some).collect(),
         })
     }

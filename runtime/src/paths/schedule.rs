@@ -3,6 +3,7 @@
 
 use super::vote::{Ballot, count};
 use super::{Keep, PathId, Policy, Vote, VoteRule};
+use crate::reading::FoundAnswer;
 
 /// What became of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Schedule {
     }
 
     /// A path has ended by itself, with this answer.
-    pub fn finished(&mut self, path: PathId, answer: Option<String>) {
+    pub fn finished(&mut self, path: PathId, answer: Option<FoundAnswer>) {
         self.fates[path] = Fate::Finished;
         self.ballots[path].answer = answer;
         self.changed = true;
@@ -165,6 +166,11 @@ impl Schedule {
 mod tests {
     use super::super::Ending;
     use super::*;
+    use crate::reading::AnswerKind;
+
+    fn said(answer: &str) -> Option<FoundAnswer> {
+        Some(AnswerKind::Number.found(answer))
+    }
 
     fn schedule(paths: usize, checks: &[(usize, Keep)], early_vote: bool) -> Schedule {
         Schedule::new(
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn the_best_go_on_and_the_finished_are_not_counted() {
         let mut s = schedule(4, &[(8, Keep::Top(2))], false);
-        s.finished(1, Some("7".into()));
+        s.finished(1, said("7"));
         assert_eq!(s.due(7), None);
         assert_eq!(s.due(8), Some(0));
         assert_eq!(s.check(&[(0, 0.1), (2, 0.9), (3, 0.5)]), [0]);
@@ -220,7 +226,7 @@ mod tests {
         let mut s = schedule(3, &check, false);
         assert_eq!(s.check(&scores(&[0.1, 0.3, 0.2])), [0, 2]);
         let mut s = schedule(3, &check, false);
-        s.finished(0, Some("7".into()));
+        s.finished(0, said("7"));
         assert_eq!(s.check(&[(1, 0.3), (2, 0.2)]), [1, 2]);
         let mut s = schedule(3, &check, false);
         s.finished(0, None);
@@ -230,23 +236,33 @@ mod tests {
     #[test]
     fn a_vote_is_settled_only_when_the_rest_cannot_change_it() {
         let mut s = schedule(5, &[], true);
-        s.finished(0, Some("a".into()));
-        s.finished(1, Some("a".into()));
+        s.finished(0, said("a"));
+        s.finished(1, said("a"));
         // Three out: they could make another answer.
         assert!(!s.settle());
-        s.finished(2, Some("b".into()));
+        s.finished(2, said("b"));
         // 2 against 1 + 2.
         assert!(!s.settle());
-        s.finished(3, Some("a".into()));
+        s.finished(3, said("a"));
         assert!(s.settle());
         assert_eq!(s.fates()[4], Fate::Decided);
         assert_eq!(s.votes()[0].answer, "a");
     }
 
     #[test]
+    fn a_vote_is_settled_by_answers_that_are_the_same() {
+        let mut s = schedule(5, &[], true);
+        for (path, answer) in ["18", "$18", "18.00"].into_iter().enumerate() {
+            assert!(!s.settle());
+            s.finished(path, said(answer));
+        }
+        assert!(s.settle());
+    }
+
+    #[test]
     fn a_tie_that_is_still_possible_is_not_settled() {
         let mut s = schedule(3, &[], true);
-        s.finished(0, Some("a".into()));
+        s.finished(0, said("a"));
         s.finished(1, None);
         // 1 against 0 + 1: the scores or the lower number would decide.
         assert!(!s.settle());
@@ -255,8 +271,8 @@ mod tests {
     #[test]
     fn a_check_to_come_does_not_settle_a_vote() {
         let mut s = schedule(8, &[(9, Keep::Top(1))], true);
-        s.finished(0, Some("a".into()));
-        s.finished(1, Some("a".into()));
+        s.finished(0, said("a"));
+        s.finished(1, said("a"));
         // One of six would be kept, but all six may end before they are checked, with another answer.
         assert!(!s.settle());
         let all: Vec<(PathId, f64)> = (2..8).map(|path| (path, 0.5)).collect();
@@ -278,7 +294,7 @@ mod tests {
         );
         s.finished(3, None);
         assert!(!s.settle());
-        s.finished(2, Some("b".into()));
+        s.finished(2, said("b"));
         assert!(s.settle());
         assert_eq!(s.votes()[0].paths, [2]);
     }
@@ -295,7 +311,7 @@ mod tests {
         };
         let mut s = Schedule::new(3, policy);
         s.check(&scores(&[0.9, 0.2, 0.3]));
-        s.finished(0, Some("a".into()));
+        s.finished(0, said("a"));
         // 0.9 against the 0.2 and 0.3 that are out.
         assert!(s.settle());
         assert_eq!(s.votes()[0].weight, 0.9);

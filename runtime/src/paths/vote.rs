@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::PathId;
+use crate::reading::FoundAnswer;
 
 /// How finished answers are combined. Arm files and records write it as it is here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Ballot {
     /// The path.
     pub path: PathId,
     /// Its answer; `None` where its text has none, which votes for nothing.
-    pub answer: Option<String>,
+    pub answer: Option<FoundAnswer>,
     /// Its score, where it was checked.
     pub score: Option<f64>,
 }
@@ -43,7 +43,7 @@ impl Ballot {
 /// An answer and who gave it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Vote {
-    /// The answer.
+    /// The answer, as the lowest-numbered of these paths wrote it.
     pub answer: String,
     /// The paths that gave it, in order.
     pub paths: Vec<PathId>,
@@ -55,15 +55,16 @@ pub struct Vote {
     pub weight: f64,
 }
 
-/// Counts the ballots by `rule`: votes from the winner down.
+/// Counts the ballots, in the order of their paths, by `rule`: votes from the winner down. Answers that are the same
+/// ([`FoundAnswer::is_same`]) are one, however they are written.
 pub fn count(ballots: &[Ballot], rule: VoteRule) -> Vec<Vote> {
     let mut by_answer: BTreeMap<&str, Vote> = BTreeMap::new();
     for ballot in ballots {
-        let Some(answer) = ballot.answer.as_deref() else {
+        let Some(answer) = &ballot.answer else {
             continue;
         };
-        let vote = by_answer.entry(answer).or_insert_with(|| Vote {
-            answer: answer.to_string(),
+        let vote = by_answer.entry(answer.canonical()).or_insert_with(|| Vote {
+            answer: answer.text().to_string(),
             paths: Vec::new(),
             score: None,
             weight: 0.0,
@@ -90,17 +91,10 @@ pub fn count(ballots: &[Ballot], rule: VoteRule) -> Vec<Vote> {
     votes
 }
 
-/// The answer in a path's text: the pattern's last match, its first group where it has one, white space made single.
-pub fn find_answer(pattern: &Regex, text: &str) -> Option<String> {
-    let found = pattern.captures_iter(text).last()?;
-    let answer = found.get(1).or_else(|| found.get(0))?;
-    let words: Vec<&str> = answer.as_str().split_whitespace().collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::AnswerKind;
 
     fn majority(ballots: &[Ballot]) -> Vec<Vote> {
         count(ballots, VoteRule::Majority)
@@ -112,7 +106,7 @@ mod tests {
             .enumerate()
             .map(|(path, a)| Ballot {
                 path,
-                answer: a.map(str::to_string),
+                answer: a.map(|a| AnswerKind::Number.found(a)),
                 score: None,
             })
             .collect()
@@ -162,12 +156,22 @@ mod tests {
     }
 
     #[test]
-    fn the_last_match_counts_with_single_spaces() {
-        let pattern = Regex::new(r"Answer: ([0-9 ]+)").unwrap();
-        let text = "Answer: 1 2. Hmm.\nAnswer:  3   4 .";
-        assert_eq!(find_answer(&pattern, text).as_deref(), Some("3 4"));
-        assert_eq!(find_answer(&pattern, "no"), None);
-        let bare = Regex::new(r"\d+").unwrap();
-        assert_eq!(find_answer(&bare, "1, 2").as_deref(), Some("2"));
+    fn answers_that_are_the_same_are_one_under_every_rule() {
+        let given = ballots(&[
+            Some("21"),
+            Some("$18"),
+            Some("21"),
+            Some("18.00"),
+            Some("18.0"),
+            Some("18 apples"),
+        ]);
+        for rule in [VoteRule::Majority, VoteRule::ScoreWeighted] {
+            let votes = count(&given, rule);
+            assert_eq!(
+                (votes[0].answer.as_str(), &votes[0].paths[..]),
+                ("$18", &[1, 3, 4, 5][..])
+            );
+            assert_eq!(votes.len(), 2);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use curt::AnswerKind;
 use curt::paths::{Ending, Fate, Policy, Replayed, SignalName, Trace, replay};
 use curt_workload::Item;
 
@@ -14,12 +15,18 @@ pub(crate) const LAUNCH: &str = "launch";
 /// Phase of the tokens after an arm's first check.
 pub(crate) const RESUME: &str = "resume";
 
-/// What `arm` would have done with `item`, of which `sample` was taken. `done`: the records of this item and repeat so far,
-/// which an arm of `fewer` paths is paid from.
+/// What `arm` would have done with `item`, of which `sample` was taken and whose answers are of this `kind`. `done`: the
+/// records of this item and repeat so far, which an arm of `fewer` paths is paid from.
 ///
 /// # Errors
 /// [`Error::Option`] where the arm needs a score that the sample lacks, or an arm that is not done.
-pub fn derive(arm: &Arm, item: &Item, sample: &Sample, done: &[Record]) -> Result<Record> {
+pub fn derive(
+    arm: &Arm,
+    item: &Item,
+    kind: &AnswerKind,
+    sample: &Sample,
+    done: &[Record],
+) -> Result<Record> {
     let mut record = Record::unanswered(arm, sample.index, item, sample.repeat);
     record.error.clone_from(&sample.error);
     if sample.error.is_some() {
@@ -27,7 +34,7 @@ pub fn derive(arm: &Arm, item: &Item, sample: &Sample, done: &[Record]) -> Resul
     }
     let launched = launched(arm, sample, done)?;
     let paths = &sample.paths[..launched];
-    let replayed = replay(&policy(arm), &traces(arm, sample, paths)?)?;
+    let replayed = replay(&policy(arm), &traces(arm, kind, sample, paths)?)?;
 
     // A single path speaks for itself, also where its text holds no answer that a vote could count.
     let speaker = match replayed.votes.first() {
@@ -110,13 +117,18 @@ fn policy(arm: &Arm) -> Policy {
     }
 }
 
-fn traces(arm: &Arm, sample: &Sample, paths: &[SampledPath]) -> Result<Vec<Trace>> {
+fn traces(
+    arm: &Arm,
+    kind: &AnswerKind,
+    sample: &Sample,
+    paths: &[SampledPath],
+) -> Result<Vec<Trace>> {
     paths
         .iter()
         .map(|path| {
             Ok(Trace {
                 tokens: path.tokens,
-                answer: path.answer.clone(),
+                answer: path.answer.as_deref().map(|answer| kind.found(answer)),
                 scores: arm
                     .checks
                     .iter()

@@ -100,7 +100,11 @@ fn ask_arms(arms: &[Arm], sampling: SamplingDefaults, cancel: &CancelToken) -> V
     let sampling = sampling.or(workload.prompt().sampling);
     let mut server = ServerRespondent::new(&run, &workload, sampling, cancel.clone()).unwrap();
     let item = &workload.part(Part::HeldOut)[0];
-    let asked = Asked { index: 0, item };
+    let asked = Asked {
+        index: 0,
+        item,
+        kind: workload.answer_kind(item),
+    };
     arms.iter()
         .map(|arm| server.answer(arm, arm.server.as_ref().unwrap(), &asked, 0))
         .collect()

@@ -107,6 +107,7 @@ impl Draw<'_> {
         let question = Question::Text(item.asked().into_owned());
         let options = AskOptions {
             seed: item.seed(self.seed),
+            answer_kind: Some(self.workload.answer_kind(item)),
             ..self.ask.clone()
         };
         let check_at = &options.show_kv_at;
@@ -142,6 +143,10 @@ impl Draw<'_> {
                     .rollouts
                     .rates(engine, item, &prompt, &path, &continued)?,
                 finish: path.finish,
+                same_as: path.answer.as_deref().and_then(|answer| {
+                    let form = self.workload.answer_kind(item).canonical(answer);
+                    (form != answer).then_some(form)
+                }),
                 answer: path.answer,
                 tokens: path.tokens,
                 logprobs: path.logprobs,

@@ -125,7 +125,7 @@ pub fn collect(
         workload,
         ask,
         seed: options.seed,
-        rollouts: Rollouts::new(workload, options)?,
+        rollouts: Rollouts::new(workload, options),
     };
     let mut workers: Vec<(&mut Engine, MeansPool)> = engines
         .iter_mut()

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use curt::paths::FinishReason;
+use curt::{AnswerKind, FoundAnswer};
 use serde::{Deserialize, Serialize};
 
 use super::Done;
@@ -32,10 +33,21 @@ pub struct PathLine {
     pub finish: FinishReason,
     /// What the answer pattern finds in its text.
     pub answer: Option<String>,
+    /// The form that it shares with all answers that are the same, where it is not written so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<String>,
     /// Whether the workload's scorer takes it.
     pub correct: bool,
     /// By prefix length in tokens, the share of right continuations; lengths that the path did not pass are absent.
     pub rate: Option<BTreeMap<usize, f64>>,
+}
+
+impl PathLine {
+    /// What it votes for.
+    pub(crate) fn vote(&self) -> Option<FoundAnswer> {
+        let form = self.same_as.as_deref().or(self.answer.as_deref());
+        form.map(|form| AnswerKind::Text.found(form))
+    }
 }
 
 /// The file as one process writes it.

@@ -3,39 +3,27 @@
 use std::collections::BTreeMap;
 
 use curt::answer::PathAnswer;
-use curt::paths::find_answer;
 use curt::{AskOptions, Engine, Question};
 use curt_workload::{Item, Workload};
-use regex::Regex;
 use sha2::{Digest, Sha256};
 
 use super::CollectOptions;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How prefixes are sampled on.
 pub(super) struct Rollouts<'a> {
     workload: &'a Workload,
-    pattern: Option<Regex>,
     prefix_tokens: &'a [usize],
     rollouts: usize,
 }
 
 impl<'a> Rollouts<'a> {
-    pub(super) fn new(workload: &'a Workload, options: &'a CollectOptions) -> Result<Self> {
-        let pattern = workload.prompt().answer_pattern.as_deref();
-        let pattern = pattern.map(Regex::new).transpose().map_err(|e| {
-            Error::option(
-                "--workload",
-                "an answer pattern that is a regular expression",
-                e,
-            )
-        })?;
-        Ok(Self {
+    pub(super) fn new(workload: &'a Workload, options: &'a CollectOptions) -> Self {
+        Self {
             workload,
-            pattern,
             prefix_tokens: &options.prefix_tokens,
             rollouts: options.rollouts,
-        })
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -59,6 +47,7 @@ impl<'a> Rollouts<'a> {
         if self.is_empty() {
             return Ok(None);
         }
+        let reader = self.workload.reader(item)?;
         let mut rates = BTreeMap::new();
         for &length in self
             .prefix_tokens
@@ -79,8 +68,9 @@ impl<'a> Rollouts<'a> {
                 // The answer may begin in the prefix.
                 let tokens = [prefix, &continuation.tokens].concat();
                 let text = engine.package().text().decode(&tokens)?;
-                let found = self.pattern.as_ref().and_then(|p| find_answer(p, &text));
-                right += usize::from(self.workload.grade(item, found.as_deref(), &text)?);
+                let found = reader.as_ref().and_then(|reader| reader.read(&text));
+                let found = found.as_ref().map(|found| found.text());
+                right += usize::from(self.workload.grade(item, found, &text)?);
             }
             rates.insert(length, right as f64 / self.rollouts as f64);
         }

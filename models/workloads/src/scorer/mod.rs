@@ -1,12 +1,13 @@
 //! Scorers: whether an answer is right.
 
-mod choice;
 mod command;
-mod number;
+mod contains;
 
 use std::path::Path;
 use std::time::Duration;
 
+use curt::AnswerKind;
+use curt::reading::{Number, choice};
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -22,15 +23,15 @@ pub enum Scorer {
         /// Capitals and small letters are the same.
         ignore_case: bool,
     },
-    /// The same number. Read past a currency sign, a per cent sign, commas between thousands and a full stop at the end.
+    /// The same number, as [`curt::reading::number`] reads it.
     Numeric {
         /// Largest absolute difference; 0 asks for the same number.
         tolerance: f64,
     },
-    /// The same choice of the item's `choices`, named by its letter or in full.
+    /// The same choice of the item's `choices`, as [`curt::reading::choice`] reads it.
     Choice,
     /// One of the item's answers stands in the path's answer, or in its whole text where it has none: as whole words, and
-    /// capitals do not count.
+    /// capitals do not count. An answer that is a number stands there as that number: 5 is not in 1.5, and 1,000 is 1000.
     Contains,
     /// One of the item's answers is a regular expression that matches somewhere in the path's answer, or in its whole text
     /// where it has none.
@@ -136,7 +137,7 @@ impl Scorer {
     pub(crate) fn suits(&self, item: &Item) -> Result<(), (String, String)> {
         for answer in &item.answer {
             match self {
-                Scorer::Numeric { .. } if number::read(answer).is_none() => {
+                Scorer::Numeric { .. } if Number::read(answer).is_none() => {
                     return Err((
                         format!("the numeric scorer reads no number in the answer {answer:?}"),
                         "write a number, or name another scorer".into(),
@@ -148,7 +149,7 @@ impl Scorer {
                         "give choices, or name another scorer".into(),
                     ));
                 }
-                Scorer::Choice if choice::index(answer, &item.choices).is_none() => {
+                Scorer::Choice if choice(answer, &item.choices).is_none() => {
                     return Err((
                         format!("the answer {answer:?} is none of the choices"),
                         "write the letter of a choice, or the choice in full".into(),
@@ -168,10 +169,22 @@ impl Scorer {
         Ok(())
     }
 
-    /// Whether `answer` is right. `text` is the path's whole text; `folder` is where a command runs.
+    /// What the answers to `item` are, and so which of them are the same: what a vote joins, this grades alike, but for a
+    /// tolerance. `None` where it compares no answers with each other.
+    pub(crate) fn kind(&self, item: &Item) -> Option<AnswerKind> {
+        match self {
+            Scorer::Exact { ignore_case: true } | Scorer::Contains => Some(AnswerKind::IgnoreCase),
+            Scorer::Numeric { .. } => Some(AnswerKind::Number),
+            Scorer::Choice => Some(AnswerKind::Choice(item.choices.clone())),
+            Scorer::Exact { ignore_case: false } | Scorer::Regex | Scorer::Command { .. } => None,
+        }
+    }
+
+    /// Whether `answer`, which is of this `kind`, is right. `text` is the path's whole text; `folder` is where a command runs.
     pub(crate) fn grade(
         &self,
         item: &Item,
+        kind: &AnswerKind,
         answer: Option<&str>,
         text: &str,
         folder: &Path,
@@ -180,28 +193,17 @@ impl Scorer {
             answer.is_some_and(|given| item.answer.iter().any(|wanted| right(wanted, given)))
         };
         Ok(match self {
-            Scorer::Exact { ignore_case: false } => {
-                any(&|wanted, given| words(wanted) == words(given))
+            Scorer::Exact { .. } | Scorer::Choice => {
+                any(&|wanted, given| kind.canonical(wanted) == kind.canonical(given))
             }
-            Scorer::Exact { ignore_case: true } => {
-                any(&|wanted, given| words(&wanted.to_lowercase()) == words(&given.to_lowercase()))
-            }
-            Scorer::Numeric { tolerance } => any(&|wanted, given| match (
-                number::read(wanted),
-                number::read(given),
-            ) {
-                (Some(wanted), Some(given)) => (wanted - given).abs() <= *tolerance,
-                _ => false,
-            }),
-            Scorer::Choice => any(&|wanted, given| {
-                let wanted = choice::index(wanted, &item.choices);
-                wanted.is_some() && wanted == choice::index(given, &item.choices)
+            Scorer::Numeric { tolerance } => any(&|wanted, given| {
+                let read = (Number::read(wanted), Number::read(given));
+                matches!(read, (Some(wanted), Some(given)) if wanted.is_within(&given, *tolerance))
             }),
             Scorer::Contains => {
                 let given = answer.unwrap_or(text);
-                item.answer
-                    .iter()
-                    .any(|wanted| contains_words(given, wanted))
+                let mut wanted = item.answer.iter();
+                wanted.any(|wanted| contains::contains(given, wanted))
             }
             Scorer::Regex => {
                 let given = answer.unwrap_or(text);
@@ -248,22 +250,4 @@ fn argv(value: Option<&Value>) -> Result<Vec<String>, String> {
     let argv: Option<Vec<String>> = list.iter().map(|v| v.as_str().map(String::from)).collect();
     argv.filter(|argv| argv.first().is_some_and(|program| !program.is_empty()))
         .ok_or_else(wrong)
-}
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
-
-/// Whether `wanted` stands in `text` with no letter or digit directly before or behind it.
-fn contains_words(text: &str, wanted: &str) -> bool {
-    let spaced = |text: &str| words(&text.to_lowercase()).join(" ");
-    let (text, wanted) = (spaced(text), spaced(wanted));
-    text.match_indices(&wanted).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let behind = text[at + wanted.len()..].chars().next();
-        ![before, behind]
-            .into_iter()
-            .flatten()
-            .any(char::is_alphanumeric)
-    })
 }

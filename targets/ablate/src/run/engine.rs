@@ -72,15 +72,16 @@ impl<'a> EngineRespondent<'a> {
     fn ask(
         &mut self,
         item: &Item,
-        options: &AskOptions,
+        mut options: AskOptions,
     ) -> Result<(std::result::Result<Answer, String>, Readings)> {
         if item.image.is_some() {
             let reason = "it has an image, and this version of curt asks in text alone";
             return Ok((Err(reason.into()), Readings::default()));
         }
+        options.answer_kind = Some(self.workload.answer_kind(item));
         let question = Question::Text(item.asked().into_owned());
         let begun = self.meter.begin();
-        let answer = self.engine.ask(&question, options, &mut |_| {});
+        let answer = self.engine.ask(&question, &options, &mut |_| {});
         let readings = self.meter.end(begun);
         match answer {
             Ok(answer) => Ok((Ok(answer), readings)),
@@ -144,7 +145,7 @@ impl Respond for EngineRespondent<'_> {
         };
         let mut cold_answer_ms = None;
         for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
-            let (answer, _) = self.ask(asked.item, &options)?;
+            let (answer, _) = self.ask(asked.item, options.clone())?;
             if let (0, Ok(answer)) = (number, answer) {
                 cold_answer_ms = Some(answer.times.total_ms);
             }
@@ -195,7 +196,8 @@ impl Respond for EngineRespondent<'_> {
             kv_bytes: None,
             machine: Readings::default(),
         };
-        let (answer, readings) = self.ask(asked.item, &options)?;
+        let checks = options.checks.len();
+        let (answer, readings) = self.ask(asked.item, options)?;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -211,7 +213,7 @@ impl Respond for EngineRespondent<'_> {
         sample.paths = answer
             .paths
             .iter()
-            .map(|path| self.sampled(asked.item, path, options.checks.len()))
+            .map(|path| self.sampled(asked.item, path, checks))
             .collect::<Result<_>>()?;
         rank(&mut sample.checks, &sample.paths);
         sample.prompt_tokens = answer.tokens.prompt;
@@ -230,7 +232,7 @@ impl Respond for EngineRespondent<'_> {
             self.seed(asked.item, repeat),
         )?;
         let mut record = Record::unanswered(arm, asked.index, asked.item, repeat);
-        let (answer, readings) = self.ask(asked.item, &options)?;
+        let (answer, readings) = self.ask(asked.item, options)?;
         match answer {
             Err(error) => record.error = Some(error),
             Ok(answer) => {

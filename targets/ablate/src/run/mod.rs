@@ -14,6 +14,7 @@ pub use options::{check_points, is_derived};
 pub use respondents::Respondents;
 pub use server::ServerRespondent;
 
+use curt::AnswerKind;
 use curt_workload::Item;
 
 use crate::arm::Arm;
@@ -27,12 +28,14 @@ const FIRST_FAILURES: usize = 10;
 const UNREACHABLE: usize = 5;
 
 /// An item of the workload and its place there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Asked<'a> {
     /// Place in the part, from 0.
     pub index: usize,
     /// The item.
     pub item: &'a Item,
+    /// What its answers are, and so which of them a vote takes for the same.
+    pub kind: AnswerKind,
 }
 
 /// What an arm gave.
@@ -224,7 +227,7 @@ impl Runner<'_> {
         }
         for arm in missing {
             let record = match sample.as_ref().filter(|_| is_derived(run.measure, arm)) {
-                Some(sample) => derive(arm, asked.item, sample, &results)?,
+                Some(sample) => derive(arm, asked.item, &asked.kind, sample, &results)?,
                 None => {
                     let paths = self.paths(arm, sample.as_ref(), &results)?;
                     let given = self.respond.answer(arm, paths, asked, repeat)?;

@@ -5,17 +5,16 @@ mod request;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use curt::paths::{Ending, Policy, Trace, find_answer, replay};
+use curt::paths::{Ending, Policy, Trace, replay};
 use curt::{CancelToken, SamplingDefaults};
 use curt_workload::{Item, Workload};
-use regex::Regex;
 use serde_json::{Value, json};
 use ureq::Agent;
 
 use super::{Asked, Given};
 use crate::arm::{Arm, ServerArm};
 use crate::derive::LAUNCH;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::{PathRecord, Record, Run, Times};
 use request::{Completion, Failure, body, complete, first_model};
 
@@ -24,7 +23,6 @@ pub struct ServerRespondent<'a> {
     run: &'a Run,
     workload: &'a Workload,
     sampling: SamplingDefaults,
-    pattern: Option<Regex>,
     cancel: CancelToken,
     /// A server under another model or another timeout is another.
     servers: Vec<Known>,
@@ -62,14 +60,10 @@ impl<'a> ServerRespondent<'a> {
         sampling: SamplingDefaults,
         cancel: CancelToken,
     ) -> Result<Self> {
-        let prompt = workload.prompt();
-        let pattern = prompt.answer_pattern.as_deref().map(Regex::new).transpose();
         Ok(Self {
             run,
             workload,
             sampling,
-            pattern: pattern
-                .map_err(|error| Error::option("answer_pattern", "a regular expression", error))?,
             cancel,
             servers: Vec::new(),
             warm: HashSet::new(),
@@ -161,11 +155,11 @@ impl<'a> ServerRespondent<'a> {
     }
 
     fn fill(&self, record: &mut Record, arm: &Arm, item: &Item, answers: Answers) -> Result<()> {
+        let reader = self.workload.reader(item)?;
+        let kind = self.workload.answer_kind(item);
         for (text, finish) in answers.texts {
-            let answer = self
-                .pattern
-                .as_ref()
-                .and_then(|pattern| find_answer(pattern, &text));
+            let found = reader.as_ref().and_then(|reader| reader.read(&text));
+            let answer = found.map(|found| found.text().to_string());
             record.paths.push(PathRecord {
                 // Servers report tokens of a request, not of an answer.
                 tokens: 0,
@@ -181,7 +175,7 @@ impl<'a> ServerRespondent<'a> {
             .iter()
             .map(|path| Trace {
                 tokens: 1,
-                answer: path.answer.clone(),
+                answer: path.answer.as_deref().map(|answer| kind.found(answer)),
                 scores: Vec::new(),
             })
             .collect();

@@ -38,7 +38,11 @@ pub fn asked(items: &[Item]) -> Vec<Asked<'_>> {
     items
         .iter()
         .enumerate()
-        .map(|(index, item)| Asked { index, item })
+        .map(|(index, item)| Asked {
+            index,
+            item,
+            kind: curt::AnswerKind::Text,
+        })
         .collect()
 }
 

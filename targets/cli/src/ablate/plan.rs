@@ -137,7 +137,11 @@ pub fn asked<'a>(run: &Run, args: &Args, workload: &'a Workload) -> Vec<Asked<'a
         .enumerate();
     items
         .filter(|(index, _)| index % shards == shard - 1)
-        .map(|(index, item)| Asked { index, item })
+        .map(|(index, item)| Asked {
+            index,
+            item,
+            kind: workload.answer_kind(item),
+        })
         .collect()
 }
 

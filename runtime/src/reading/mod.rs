@@ -1,0 +1,345 @@
+//! Reading: what a path's text answers, and which answers are the same.
+//!
+//! Everything that compares answers goes through here, so that a vote, a replay and a scorer agree: [`AnswerReader`] finds
+//! the answer in a text, [`AnswerKind`] says what kind of thing it is and writes equal answers alike.
+//!
+//! ```
+//! use curt::{AnswerKind, AnswerReader};
+//!
+//! let reader = AnswerReader::new(r"(?i)answer is:?", Some(AnswerKind::Number))?;
+//! let plain = reader.read("The answer is 18.").unwrap();
+//! let priced = reader.read(r"So 6 * 3 = 18. The answer is **$18.00**.").unwrap();
+//! assert_eq!((plain.text(), priced.text()), ("18", "$18.00"));
+//! assert!(plain.is_same(&priced));
+//! # Ok::<(), curt::Error>(())
+//! ```
+
+mod boxed;
+mod choice;
+mod kind;
+mod number;
+mod pattern;
+mod plain;
+
+use regex::Regex;
+
+use crate::error::{Error, Result};
+
+pub use boxed::boxed;
+pub use choice::choice;
+pub use kind::{AnswerKind, FoundAnswer};
+pub use number::{Number, number};
+
+/// The pattern that is no regular expression: the answer is what stands in the last `\boxed{…}` or `\fbox{…}`, braces within
+/// it and all.
+pub const BOXED: &str = r"\boxed{}";
+
+/// As much of a text behind a mark as is looked at for an answer, in bytes.
+const REACH_BYTES: usize = 400;
+
+/// Finds a path's answer in its text.
+#[derive(Debug, Clone)]
+pub struct AnswerReader {
+    place: Place,
+    /// What the answers are read as.
+    read_as: AnswerKind,
+    /// What they are compared as.
+    kind: AnswerKind,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Boxed,
+    Pattern(Regex),
+}
+
+impl AnswerReader {
+    /// `pattern`: a regular expression or [`BOXED`]. The last match counts, and in it the first group that took part, or the
+    /// whole match where the pattern has no groups.
+    ///
+    /// A number is read on beyond the group, so that `(\d+)` does not make 18 of `18.5` or 1 of `1/2`; and where a pattern
+    /// without groups matches no number or choice, it marks where one follows (`(?i)answer is:?`).
+    ///
+    /// `kind`: what the answers are. Without it they are texts; but where the pattern can only match the characters of one
+    /// number, they are compared as numbers, since 18 and 18.00 cannot be meant as two answers there.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a pattern that is no regular expression.
+    pub fn new(pattern: &str, kind: Option<AnswerKind>) -> Result<Self> {
+        let place = if pattern == BOXED {
+            Place::Boxed
+        } else {
+            Place::Pattern(
+                Regex::new(pattern)
+                    .map_err(|e| Error::option("answer_pattern", "a regular expression", e))?,
+            )
+        };
+        let inferred = || match &place {
+            Place::Pattern(regex) if pattern::matches_numbers_only(regex) => AnswerKind::Number,
+            _ => AnswerKind::Text,
+        };
+        Ok(Self {
+            read_as: kind.clone().unwrap_or(AnswerKind::Text),
+            kind: kind.unwrap_or_else(inferred),
+            place,
+        })
+    }
+
+    /// What the answers are compared as.
+    pub fn kind(&self) -> &AnswerKind {
+        &self.kind
+    }
+
+    /// The answer in `text`, or `None` where it has none.
+    pub fn read(&self, text: &str) -> Option<FoundAnswer> {
+        let found = match &self.place {
+            Place::Boxed => {
+                let inner = boxed(text)?;
+                match self.read_as {
+                    AnswerKind::Number => self.in_place(inner, 0..inner.len())?,
+                    _ => words(inner),
+                }
+            }
+            Place::Pattern(pattern) => self.matched(pattern, text)?,
+        };
+        (!found.is_empty()).then(|| self.kind.found(&found))
+    }
+
+    fn matched(&self, pattern: &Regex, text: &str) -> Option<String> {
+        let matches: Vec<_> = pattern
+            .captures_iter(text)
+            .map(|found| {
+                let group = (1..found.len()).find_map(|group| found.get(group));
+                group.or_else(|| found.get(0)).map_or(0..0, |m| m.range())
+            })
+            .collect();
+        let marks = pattern.captures_len() == 1;
+        match &self.read_as {
+            AnswerKind::Text | AnswerKind::IgnoreCase => {
+                Some(words(&text[matches.last()?.clone()]))
+            }
+            // A mark may stand once more where no answer follows: "I hope this answer is of help."
+            kind => {
+                for range in matches.iter().rev() {
+                    let found = self
+                        .in_place(text, range.clone())
+                        .or_else(|| marks.then(|| self.behind(text, range.end)).flatten());
+                    let from = if marks { range.end } else { range.start };
+                    let unclear = *kind == AnswerKind::Number && number::begins(&text[from..]);
+                    if found.is_some() || unclear {
+                        return found;
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// The answer that stands at `range`.
+    fn in_place(&self, text: &str, range: std::ops::Range<usize>) -> Option<String> {
+        let captured = &text[range.clone()];
+        match &self.read_as {
+            AnswerKind::Number => match number::around(text, range.start) {
+                Some((_, place)) => Some(words(&text[place])),
+                // Said in words, or unclear: "18 or 21", "5 + 3".
+                None => (!captured.contains(|c: char| c.is_numeric()) && !self.is_marked())
+                    .then(|| words(captured)),
+            },
+            kind if self.is_marked() => kind.reads(captured).then(|| words(captured)),
+            _ => Some(words(captured)),
+        }
+    }
+
+    /// The answer that follows a mark which ends at `end`.
+    fn behind(&self, text: &str, end: usize) -> Option<String> {
+        let rest = &text[end..floor(text, end + REACH_BYTES)];
+        match &self.read_as {
+            AnswerKind::Number => number(rest).map(|(_, place)| words(&rest[place])),
+            kind => {
+                let line = rest.trim_start().lines().next()?;
+                kind.reads(line).then(|| words(line))
+            }
+        }
+    }
+
+    fn is_marked(&self) -> bool {
+        matches!(&self.place, Place::Pattern(pattern) if pattern.captures_len() == 1)
+    }
+}
+
+/// The text with single spaces between its words, and none around them.
+pub(crate) fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The last place of a character's beginning at or before `at`.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pattern: &str, kind: Option<AnswerKind>, text: &str) -> Option<String> {
+        let reader = AnswerReader::new(pattern, kind).unwrap();
+        reader.read(text).map(|found| found.text().to_string())
+    }
+
+    #[test]
+    fn the_last_match_counts_with_single_spaces() {
+        let pattern = r"Answer: ([0-9 ]+)";
+        let text = "Answer: 1 2. Hmm.\nAnswer:  3   4 .";
+        assert_eq!(read(pattern, None, text).as_deref(), Some("3 4"));
+        assert_eq!(read(pattern, None, "no"), None);
+        assert_eq!(read(r"\d+", None, "1, 2").as_deref(), Some("2"));
+        assert_eq!(read(r"is(.*)", None, "is  "), None);
+    }
+
+    #[test]
+    fn of_several_groups_the_first_that_took_part_counts() {
+        let pattern = r"answer is (-?[\d.,]+)|#### (-?[\d.,]+)";
+        for kind in [None, Some(AnswerKind::Number)] {
+            for text in ["The answer is 18", "#### 18"] {
+                assert_eq!(
+                    read(pattern, kind.clone(), text).as_deref(),
+                    Some("18"),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_tells_where_a_number_follows() {
+        let read = |text: &str| read(r"(?i)answer(?: is|:)+|####", Some(AnswerKind::Number), text);
+        for (text, found) in [
+            ("The answer is 18.", Some("18")),
+            ("The answer is **18**.", Some("18")),
+            (r"The answer is $\boxed{18}$.", Some("18")),
+            (r"The answer is \(18\).", Some("18")),
+            ("The answer is £18.", Some("£18")),
+            ("The answer is $-5.", Some("$-5")),
+            ("The answer is −5.", Some("−5")),
+            ("The answer is 1 234.", Some("1 234")),
+            ("The answer is 3 1/2.", Some("3 1/2")),
+            ("The answer is 1/2.", Some("1/2")),
+            ("The answer is 1e3.", Some("1e3")),
+            ("The answer is 3 + 15 = 18.", Some("18")),
+            ("#### 18", Some("18")),
+            ("Answer: 18", Some("18")),
+            ("The answer is 5. No, the answer is 18.", Some("18")),
+            (
+                "The answer is 18. I hope this answer is of help.",
+                Some("18"),
+            ),
+            ("The answer is 18. Or the answer is 18 or 21.", None),
+            ("The answer is eighteen.", None),
+        ] {
+            assert_eq!(read(text).as_deref(), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_not_cut_at_the_end_of_a_group() {
+        let pattern = r"answer is:?\s*(-?\$?[\d,]*\.?\d+)";
+        for (text, found) in [
+            ("The answer is 18.", Some("18")),
+            ("The answer is 1/2.", Some("1/2")),
+            ("The answer is 1 234.", Some("1 234")),
+            ("The answer is 3 1/2.", Some("3 1/2")),
+            ("The answer is 1e3.", Some("1e3")),
+            ("The answer is 3 + 15 = 18.", Some("18")),
+            ("The answer is 18-20.", None),
+        ] {
+            assert_eq!(
+                read(pattern, Some(AnswerKind::Number), text).as_deref(),
+                found,
+                "{text}"
+            );
+        }
+        let bare = |text: &str| read(r"(\d+)", Some(AnswerKind::Number), text);
+        assert_eq!(bare("so 18.5").as_deref(), Some("18.5"));
+        assert_eq!(bare("so -5").as_deref(), Some("-5"));
+        // Said in words: it votes, as what it is.
+        let words = read(
+            r"answer is (.+)",
+            Some(AnswerKind::Number),
+            "answer is eighteen",
+        );
+        assert_eq!(words.as_deref(), Some("eighteen"));
+    }
+
+    #[test]
+    fn what_stands_in_the_last_box() {
+        let text = r"First \boxed{12}, but it is $\boxed{\frac{1+\sqrt{\frac{1}{2}}}{4}}$.";
+        assert_eq!(
+            read(BOXED, None, text).as_deref(),
+            Some(r"\frac{1+\sqrt{\frac{1}{2}}}{4}")
+        );
+        let number = Some(AnswerKind::Number);
+        assert_eq!(
+            read(BOXED, number.clone(), r"\boxed{\$18.00}").as_deref(),
+            Some(r"\$18.00")
+        );
+        assert_eq!(read(BOXED, number, "18"), None);
+    }
+
+    #[test]
+    fn choices_are_read_behind_a_mark_and_in_a_group() {
+        let choices = Some(AnswerKind::Choice(vec!["one".into(), "two".into()]));
+        let mark = r"(?i)answer(?: is|:)+";
+        for text in [
+            "The answer is B.",
+            "Answer: **B. two**\nDone.",
+            "the answer is two",
+        ] {
+            let reader = AnswerReader::new(mark, choices.clone()).unwrap();
+            let found = reader.read(text).unwrap();
+            assert!(found.is_same(&reader.kind().found("B")), "{text}");
+        }
+        assert_eq!(read(mark, choices.clone(), "the answer is green"), None);
+        assert_eq!(
+            read("is (.+)", choices, "is green").as_deref(),
+            Some("green")
+        );
+        assert_eq!(
+            read(mark, Some(AnswerKind::Letter), "the answer is (c) or so").as_deref(),
+            Some("(c) or so")
+        );
+    }
+
+    #[test]
+    fn equal_answers_have_one_form() {
+        let same = |kind: AnswerKind, a: &str, b: &str| kind.canonical(a) == kind.canonical(b);
+        assert!(same(AnswerKind::Text, "36,  63", "36, 63"));
+        assert!(!same(AnswerKind::Text, "18", "18.0"));
+        assert!(same(AnswerKind::IgnoreCase, "Yes", "yes"));
+        for other in ["$18", "18.00", "$18.00", "18.0", "018", "1.8e1", "36/2"] {
+            assert!(same(AnswerKind::Number, "18", other), "{other}");
+        }
+        assert!(!same(AnswerKind::Number, "18", "eighteen"));
+        assert!(!same(AnswerKind::Letter, "B", "both"));
+    }
+
+    #[test]
+    fn without_a_kind_numbers_are_compared_where_nothing_else_can_be_found() {
+        let kind = |pattern: &str| AnswerReader::new(pattern, None).unwrap().kind().clone();
+        assert_eq!(
+            kind(r"answer is:?\s*(-?\$?[\d,]*\.?\d+)"),
+            AnswerKind::Number
+        );
+        assert_eq!(kind(r"Answer: ([0-9, ]+)"), AnswerKind::Text);
+        assert_eq!(kind(r"is (.+)"), AnswerKind::Text);
+        assert_eq!(kind(BOXED), AnswerKind::Text);
+        assert_eq!(
+            AnswerReader::new(r"(\d+)", Some(AnswerKind::Text))
+                .unwrap()
+                .kind(),
+            &AnswerKind::Text
+        );
+    }
+}
