@@ -10,9 +10,9 @@ use curt::answer::Answer;
 use curt::generate::Sampling;
 use curt::head::{
     Calibration, HeadFile, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured,
-    PackageRef, PathPrefix, Pooling, Rotary, Span, StopHead, TextInputs, UNIGRAM, VERSION,
-    WorkloadRef,
+    PackageRef, PathPrefix, Pooling, Span, StopHead, TextInputs, UNIGRAM, VERSION, WorkloadRef,
 };
+use curt::package::Rotary;
 use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
 use curt::{AnswerKind, AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
 use support::{engine, reasoner, tiny};
@@ -110,7 +110,7 @@ fn attend() -> Pooling {
         window: 24,
         rotary: Some(Rotary {
             theta: 1e4,
-            dims: 16,
+            dims: 32,
             interleaved: false,
         }),
     }
@@ -538,8 +538,17 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     assert!(edit("\\\"version\\\":1", "\\\"version\\\":9").contains("version"));
     assert!(edit("\\\"hidden\\\":8", "\\\"hidden\\\":9").contains("hidden.weight"));
     assert!(edit("\\\"layers\\\":[0,3]", "\\\"layers\\\":[0,9]").contains("layers"));
+    assert!(edit("\\\"dims\\\":32", "\\\"dims\\\":16").contains("rotary"));
     assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":-.5").contains("header"));
     assert!(edit("\\\"slope\\\":0.5", "\\\"slope\\\":0.0").contains("calibration"));
+
+    // How this package rotates its keys cannot be said: queries would be turned otherwise, or not at all.
+    let unknown = Package::open(&tiny("tiny-llama-growing-fp32")).unwrap();
+    arbitrary_head(&unknown, mean(), 0).write(&file).unwrap();
+    StopHead::open(&file, &unknown).unwrap();
+    arbitrary_head(&unknown, attend(), 0).write(&file).unwrap();
+    let error = refusal(&file, &unknown);
+    assert!(error.contains("rotary embedding is known"), "{error}");
 
     let mut wrong = arbitrary_head(&package, mean(), 0);
     wrong.output.0.pop();

@@ -4,8 +4,8 @@ use crate::support;
 
 use curt::Package;
 use curt::generate::{Decoder, probe_row_invariance};
-use curt::kv::KvKind;
-use curt::package::KvLayout;
+use curt::kv::{KvKind, KvLayout};
+
 use support::{bits, decoder, largest_difference, never, plan, tiny, tokens};
 
 /// Packages of both layouts and every precision.

@@ -51,6 +51,14 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+    /// Queries would have to be rotated as the package's keys are, and how that is, is not known.
+    #[error("{}: {why}: train a head of means with `--pooling mean`", package.display())]
+    Rotation {
+        /// The package.
+        package: PathBuf,
+        /// What was found of its rotation.
+        why: String,
+    },
     /// A fit with nothing to fit to, or one that came out as no number.
     #[error(
         "{what}: expected {expected}, got {got}: collect more questions, or name another check point"

@@ -1,6 +1,6 @@
 //! Attention pooling as it is trained, against plain loops and against the runtime's kernel.
 
-use curt::head::Rotary;
+use curt::package::Rotary;
 use curt_kernels::{Attend, Dtype, KvView};
 use curt_train::features::{Group, Store, Table, Windows};
 use curt_train::fit::{

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Retention;
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
+use crate::package::Rotary;
 
 /// The version of the format that this runtime reads and writes.
 pub const VERSION: u32 = 1;
@@ -113,18 +114,6 @@ pub enum Span {
     Prefix,
     /// The last n cached positions.
     Last(usize),
-}
-
-/// A rotary position embedding (arXiv 2104.09864, §3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rotary {
-    /// Base of the angles.
-    pub theta: f64,
-    /// Leading elements of a head that are rotated; even.
-    pub dims: usize,
-    /// Whether neighbours form a pair, (0, 1), (2, 3); otherwise (0, dims/2), (1, dims/2 + 1).
-    pub interleaved: bool,
 }
 
 /// What a head reads of a prefix's log-probabilities.

@@ -18,7 +18,7 @@ use curt_kernels::Dense;
 pub use file::{HeadFile, UNIGRAM};
 pub use header::{
     Calibration, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured, PackageRef,
-    Pooling, Rotary, Span, TextInputs, VERSION, WorkloadRef,
+    Pooling, Span, TextInputs, VERSION, WorkloadRef,
 };
 pub use inputs::{logprob_statistic, ngram_indicators};
 pub use pool::{KvPool, rotate};
@@ -26,7 +26,7 @@ pub use retention::Retention;
 
 use crate::error::{Error, Result};
 use crate::kv::KvCache;
-use crate::package::Package;
+use crate::package::{KeyRotation, Package, Rotary};
 
 /// A head file fitted to an opened package.
 #[derive(Debug, Clone)]
@@ -93,6 +93,9 @@ impl StopHead {
             {
                 let expected = format!("layers below {}", geometry.layers);
                 return Err(Error::package(file, "kv.layers", expected, last));
+            }
+            if let Pooling::Attend { rotary, .. } = kv.pooling {
+                fits_rotation(file, rotary, &package.key_rotation()?)?;
             }
         }
         Ok(Self::new(head))
@@ -219,6 +222,35 @@ impl StopHead {
         };
         1.0 / (1.0 + (-z).exp())
     }
+}
+
+/// Queries that are not turned as the model turns its keys would score at random.
+fn fits_rotation(file: &Path, of_head: Option<Rotary>, of_package: &KeyRotation) -> Result<()> {
+    let field = "kv.pooling.attend.rotary";
+    let show = |rotary: Option<Rotary>| match rotary {
+        Some(rotary) => format!("{rotary:?}"),
+        None => "no rotation".into(),
+    };
+    let expected = match of_package {
+        KeyRotation::None => None,
+        KeyRotation::Described(rotary) => Some(*rotary),
+        KeyRotation::Unknown { why } => {
+            return Err(Error::package(
+                file,
+                field,
+                format!(
+                    "a package whose rotary embedding is known, and here {why}: train a head of means with \
+                     `curt train-head --pooling mean`"
+                ),
+                show(of_head),
+            ));
+        }
+    };
+    if of_head != expected {
+        let expected = format!("{}, as the package", show(expected));
+        return Err(Error::package(file, field, expected, show(of_head)));
+    }
+    Ok(())
 }
 
 fn silu(x: f32) -> f32 {

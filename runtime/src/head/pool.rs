@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use curt_kernels::{Attend, Mean};
 
-use super::{KvInputs, Pooling, Rotary, Span};
+use super::{KvInputs, Pooling, Span};
 use crate::error::Result;
 use crate::kv::{KvCache, KvKind};
+use crate::package::Rotary;
 
 /// Pools a row's keys and values as a head's file says. Buffers are made once.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::ptr::NonNull;
 
 use curt_kernels::{Dtype, KvView, ShapeError};
 
+use super::{KvGeometry, KvLayout};
 use super::{KvPlan, Slab};
 use crate::error::Result;
-use crate::package::{KvGeometry, KvLayout};
 
 /// Keys or values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

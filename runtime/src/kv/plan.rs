@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::{KvGeometry, KvLayout};
 use crate::error::{Error, Result};
-use crate::package::{KvGeometry, KvLayout};
 
 /// A KV cache as planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,7 +1,7 @@
 //! What the attention operators of a graph say of its keys and values.
 
-use super::graph::KvLayout;
 use super::onnx;
+use crate::kv::KvLayout;
 
 /// Shared where GroupQueryAttention itself reads every past and writes every present.
 pub(super) fn layout(model: &onnx::Graph, names: &[[String; 4]]) -> KvLayout {

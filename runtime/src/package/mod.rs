@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+pub use graph::DecoderGraph;
 pub(crate) use graph::LogitsDtype;
-pub use graph::{DecoderGraph, KvGeometry, KvLayout};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantisedWeights};
+pub use rotary::{KeyRotation, Rotary};
 pub use template::{Message, Role};
 pub use text::TextCodec;
 pub(crate) use text::TextStream;
@@ -121,12 +122,12 @@ impl Package {
         self.prompt.as_ref()
     }
 
-    /// The rotary embedding of its attention; `None` where it has none, or one that a single base does not describe.
+    /// How its graph rotates the keys that it caches.
     ///
     /// # Errors
     /// [`Error::Io`] where its table can no longer be read.
-    pub fn rotary(&self) -> Result<Option<crate::head::Rotary>> {
-        rotary::rotary(&self.dir, &self.graph)
+    pub fn key_rotation(&self) -> Result<KeyRotation> {
+        rotary::key_rotation(&self.dir, &self.graph)
     }
 
     /// The architecture as the config names it.

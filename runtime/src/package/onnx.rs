@@ -5,6 +5,9 @@
 
 use bytes::Bytes;
 
+/// The domain of ONNX Runtime's own operators.
+pub(super) const MICROSOFT: &str = "com.microsoft";
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Model {
     #[prost(message, optional, tag = "7")]
@@ -35,6 +38,13 @@ pub(super) struct Node {
     pub(super) attribute: Vec<Attribute>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+}
+
+impl Node {
+    /// The attribute `name`, where it is a whole number.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.attribute.iter().find(|a| a.name == name).map(|a| a.i)
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

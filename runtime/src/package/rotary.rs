@@ -1,16 +1,45 @@
-//! The rotary embedding of a graph, from the table of cosines that its attention reads.
+//! How a graph rotates its keys, from the table of cosines that its attention reads.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
 use super::graph::{DecoderGraph, ExternalPlace};
 use super::onnx;
 use crate::error::Result;
-use crate::head::Rotary;
 
-/// Place of the table among the inputs of GroupQueryAttention.
-const COS_CACHE: usize = 7;
+/// A rotary position embedding of one base (arXiv 2104.09864, §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotary {
+    /// Base of the angles.
+    pub theta: f64,
+    /// Leading elements of a head that are rotated; even.
+    pub dims: usize,
+    /// Whether neighbours form a pair, (0, 1), (2, 3); otherwise (0, dims/2), (1, dims/2 + 1).
+    pub interleaved: bool,
+}
+
+/// Whether and how a graph rotates the keys that it caches.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyRotation {
+    /// Keys are cached as they were projected.
+    None,
+    /// Every layer rotates by this embedding.
+    Described(Rotary),
+    /// They may be rotated, and [`Rotary`] does not describe how.
+    Unknown {
+        /// What was found, to stand in a sentence.
+        why: String,
+    },
+}
+
+/// Place of the table of cosines among the inputs of the operators that rotate: the attention operator, and the
+/// embedding as an operator of its own (ONNX Runtime's has positions before it).
+const ATTENTION_COSINES: usize = 7;
+const EMBEDDING_COSINES: usize = 2;
 
 /// How far, of its size, the base can be off that is read from one cosine: single precision (6e-8) taken to the power of
 /// half the rotated elements (at most 128 in public models) gives 8e-6.
@@ -20,44 +49,65 @@ const BASE_TOLERANCE: f64 = 1e-4;
 /// store them in half precision at worst (5e-4).
 const TABLE_TOLERANCE: f64 = 5e-3;
 
-/// The rotary embedding of `graph`. `None` where attention does not rotate, or its table is not that of one base (scaled
-/// embeddings for long contexts).
+/// What the operators of `graph` say of the rotation of its keys.
 ///
 /// # Errors
 /// [`crate::Error::Io`] where the table lies outside the graph and cannot be read.
-pub(super) fn rotary(dir: &Path, graph: &DecoderGraph) -> Result<Option<Rotary>> {
+pub(super) fn key_rotation(dir: &Path, graph: &DecoderGraph) -> Result<KeyRotation> {
     let model = &graph.model;
-    let attention = model
-        .node
-        .iter()
-        .find(|n| n.op_type == "GroupQueryAttention");
-    let Some(attention) = attention else {
-        return Ok(None);
+    let unknown = |why: &str| Ok(KeyRotation::Unknown { why: why.into() });
+    // By name of the table, and whether neighbours form a pair.
+    let mut found = BTreeSet::new();
+    let mut attention = 0;
+    for node in &model.node {
+        let place = match node.op_type.as_str() {
+            "GroupQueryAttention" => {
+                attention += 1;
+                if node.number("do_rotary").unwrap_or(0) == 0 {
+                    continue;
+                }
+                ATTENTION_COSINES
+            }
+            "RotaryEmbedding" if node.domain == onnx::MICROSOFT => EMBEDDING_COSINES,
+            "RotaryEmbedding" => 1,
+            // Exported from the model's own code, angle by angle.
+            "Cos" | "Sin" => return unknown("its graph rotates by operators of its own"),
+            _ => continue,
+        };
+        let interleaved = ["rotary_interleaved", "interleaved"]
+            .into_iter()
+            .any(|name| node.number(name) == Some(1));
+        let table = node.input.get(place).map_or("", String::as_str);
+        found.insert((table, interleaved));
+    }
+    let mut found = found.into_iter();
+    let (table, interleaved) = match (found.next(), found.next()) {
+        (Some(one), None) => one,
+        (Some(_), Some(_)) => return unknown("its layers rotate by several tables"),
+        (None, _) if attention > 0 && graph.position_ids.is_none() => {
+            return Ok(KeyRotation::None);
+        }
+        (None, _) => return unknown("its graph has no operator that says whether it rotates"),
     };
-    let set = |name: &str| {
-        attention
-            .attribute
-            .iter()
-            .any(|a| a.name == name && a.i == 1)
+    let Some(tensor) = model.initializer.iter().find(|t| t.name == table) else {
+        return unknown("its graph computes the table it rotates by");
     };
-    let table = attention.input.get(COS_CACHE);
-    let table = table.and_then(|name| model.initializer.iter().find(|t| t.name == *name));
-    let Some(table) = table.filter(|_| set("do_rotary")) else {
-        return Ok(None);
-    };
-    let &[positions, half] = table.dims.as_slice() else {
-        return Ok(None);
+    let cosines = numbers(dir, graph, tensor)?;
+    let &[positions, half] = tensor.dims.as_slice() else {
+        return unknown("the table it rotates by is not one of positions and pairs");
     };
     let (positions, half) = (positions.max(0) as usize, half.max(0) as usize);
-    let cosines = numbers(dir, graph, table)?;
-    if positions < 2 || half < 2 || cosines.len() != positions * half {
-        return Ok(None);
+    if positions < 2 || half < 2 || Some(cosines.len()) != positions.checked_mul(half) {
+        return unknown("the table it rotates by has no room for two positions of two pairs");
     }
-    Ok(base(&cosines, positions, half).map(|theta| Rotary {
-        theta,
-        dims: 2 * half,
-        interleaved: set("rotary_interleaved"),
-    }))
+    match base(&cosines, positions, half) {
+        Some(theta) => Ok(KeyRotation::Described(Rotary {
+            theta,
+            dims: 2 * half,
+            interleaved,
+        })),
+        None => unknown("one base does not describe the table it rotates by (a scaled embedding)"),
+    }
 }
 
 /// The base of a table `[positions, half]` of cos(position · base^(−pair / half)).

@@ -1,7 +1,7 @@
 //! Batches: rows of a few questions as tensors.
 
 use candle_core::{Device, Tensor};
-use curt::head::Rotary;
+use curt::package::Rotary;
 
 use super::loss::Pairs;
 use crate::error::Result;

@@ -7,6 +7,7 @@ mod parts;
 use std::collections::BTreeMap;
 
 use curt::head::HeadFile;
+use curt::package::KeyRotation;
 use curt::{CancelToken, Engine};
 use curt_workload::Workload;
 use serde::Serialize;
@@ -157,6 +158,16 @@ pub fn train(
     let found = pool.install(|| trainer.find(&grid, on_event))?;
     let mut attend = None;
     if options.kinds.kv && options.pooling != Some(PoolingKind::Mean) {
+        let rotary = match engine.package().key_rotation()? {
+            KeyRotation::None => None,
+            KeyRotation::Described(rotary) => Some(rotary),
+            KeyRotation::Unknown { why } => {
+                return Err(Error::Rotation {
+                    package: engine.package().dir().into(),
+                    why,
+                });
+            }
+        };
         let shortest = prompts.iter().map(Vec::len).min().unwrap_or(0);
         let first = found.at.first().copied().unwrap_or(0);
         let window = WINDOW.min(shortest + first);
@@ -174,7 +185,7 @@ pub fn train(
                 &mut on_pass,
             )?,
             at_tokens: found.at.clone(),
-            rotary: engine.package().rotary()?,
+            rotary,
             prompts: &prompts,
         });
     }

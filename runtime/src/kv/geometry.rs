@@ -1,0 +1,50 @@
+//! What a graph's keys and values are: sizes, element type, how they are bound.
+
+use curt_kernels::Dtype;
+
+/// How a graph takes and gives back its keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvLayout {
+    /// GroupQueryAttention appends in place: one buffer is bound as past and as present.
+    Shared,
+    /// Present is past plus the new positions, and replaces it at each step.
+    Growing,
+}
+
+impl KvLayout {
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvLayout::Shared => "shared (one buffer, appended in place)",
+            KvLayout::Growing => "growing (present replaces past)",
+        }
+    }
+}
+
+/// Sizes of the KV cache that a graph needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KvGeometry {
+    /// Transformer blocks that have keys and values.
+    pub layers: usize,
+    /// Key/value heads of each block.
+    pub kv_heads: usize,
+    /// Elements of one key or value.
+    pub head_dim: usize,
+    /// Element type of keys and values.
+    pub dtype: Dtype,
+}
+
+impl KvGeometry {
+    /// Bytes of one position of one row: keys and values of every layer.
+    pub fn bytes_per_token(&self) -> u64 {
+        // Saturating: the numbers come from a file, and a plan of u64::MAX bytes is refused.
+        [
+            self.layers,
+            self.kv_heads,
+            self.head_dim,
+            self.dtype.bytes(),
+        ]
+        .into_iter()
+        .fold(2, |product: u64, n| product.saturating_mul(n as u64))
+    }
+}
