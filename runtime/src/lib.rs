@@ -23,6 +23,7 @@
 pub mod answer;
 pub mod engine;
 mod error;
+pub mod files;
 pub mod generate;
 pub mod head;
 pub mod kv;

@@ -89,6 +89,89 @@ fn a_file_cut_short_is_named() {
     }
 }
 
+const TEXTS: [&str; 5] = [
+    "genai_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "prompt.toml",
+];
+
+#[test]
+fn a_byte_order_mark_changes_nothing() {
+    let question = [Message::new(Role::User, "Hi")];
+    let plain = Package::open(&reasoner()).unwrap();
+    for file in TEXTS {
+        let dir = copy(&reasoner());
+        let path = dir.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        let marked = Package::open(dir.path()).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert_eq!(
+            marked.render(&question).unwrap(),
+            plain.render(&question).unwrap()
+        );
+        assert_eq!(marked.prompt(), plain.prompt());
+        assert_eq!(
+            marked.fingerprint().unwrap(),
+            plain.fingerprint().unwrap(),
+            "{file}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_a_device_a_folder_or_a_link_to_nothing_is_refused_at_once() {
+    use std::os::unix::fs::symlink;
+
+    type Put = fn(&Path);
+    let put: [(&str, Put); 4] = [
+        ("a named pipe", |at| {
+            let made = std::process::Command::new("mkfifo").arg(at).status();
+            assert!(made.unwrap().success());
+        }),
+        ("a device", |at| symlink("/dev/zero", at).unwrap()),
+        ("a folder", |at| fs::create_dir(at).unwrap()),
+        ("No such file", |at| symlink("gone", at).unwrap()),
+    ];
+    for file in TEXTS.into_iter().chain(["model.onnx", "model.onnx.data"]) {
+        for (kind, put) in put {
+            let dir = copy(&reasoner());
+            let path = dir.path().join(file);
+            fs::remove_file(&path).unwrap();
+            put(&path);
+            assert_names(&refusal(dir.path()), &[file, kind]);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_are_links_to_files_elsewhere_open_as_those_of_hub_caches() {
+    let store = copy(&reasoner());
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(store.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    Package::open(dir.path()).unwrap().report().unwrap();
+}
+
+#[test]
+fn a_text_larger_than_anybody_writes_is_refused_unread() {
+    let dir = copy(&reasoner());
+    let config = fs::File::options()
+        .write(true)
+        .open(dir.path().join("genai_config.json"))
+        .unwrap();
+    config.set_len(1 << 40).unwrap();
+    assert_names(
+        &refusal(dir.path()),
+        &["genai_config.json", "size", "16777216"],
+    );
+}
+
 #[test]
 fn a_config_that_disagrees_with_the_graph_is_refused_with_both_numbers() {
     let cases: [(&str, Value, &[&str]); 8] = [
@@ -190,6 +273,20 @@ fn weights_outside_the_package_are_refused() {
         &refusal(dir.path()),
         &["inside the package", "../../../secret"],
     );
+}
+
+#[test]
+fn a_graph_outside_the_package_is_refused() {
+    for filename in ["../model.onnx", "/etc/passwd", "", "."] {
+        let dir = copy(&reasoner());
+        edit(dir.path(), "genai_config.json", |json| {
+            json["model"]["decoder"]["filename"] = json!(filename);
+        });
+        assert_names(
+            &refusal(dir.path()),
+            &["model.decoder.filename", "inside the package"],
+        );
+    }
 }
 
 #[test]

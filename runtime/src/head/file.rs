@@ -9,9 +9,13 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::{HeadHeader, Pooling};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Key of the safetensors metadata that holds the header.
 const HEADER_KEY: &str = "curt.stop_head";
+
+/// Most bytes of a head file: a head of all layers of a large model has some megabytes.
+const HEAD_BYTES: u64 = 256 << 20;
 
 /// Second token of a listed n-gram that is a single token.
 pub const UNIGRAM: u32 = u32::MAX;
@@ -44,11 +48,7 @@ impl HeadFile {
     /// [`Error::Io`] where it cannot be read; [`Error::Package`] where it is no safetensors, has no head's header, or
     /// header and tensors disagree.
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = fs::read(file).map_err(|source| Error::Io {
-            file: file.into(),
-            action: "the head file cannot be read",
-            source,
-        })?;
+        let bytes = files::read(file, HEAD_BYTES, "the head file cannot be read")?;
         let whole = |e: safetensors::SafeTensorError| {
             Error::package(file, "safetensors", "a whole file of that format", e)
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// File that makes a folder an onnxruntime-genai package.
 pub(super) const FILE: &str = "genai_config.json";
@@ -119,8 +120,9 @@ impl GenaiConfig {
     /// this runtime does not run.
     pub(super) fn read(dir: &Path) -> Result<(Self, PathBuf)> {
         let file = dir.join(FILE);
-        let text = super::read_text(
+        let text = files::read_text(
             &file,
+            files::WRITTEN_BYTES,
             "not an onnxruntime-genai package folder: its genai_config.json cannot be read",
         )?;
         let config: GenaiConfig = serde_json::from_str(&text)

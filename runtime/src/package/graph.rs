@@ -13,6 +13,7 @@ use super::attention;
 use super::config::GenaiConfig;
 use super::onnx::{self, DimValue, ValueInfo};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::kv::{KvGeometry, KvLayout};
 
 /// Element type of the logits.
@@ -45,7 +46,14 @@ impl DecoderGraph {
     /// Reads the graph named by `config` and holds the two against each other.
     pub(super) fn read(dir: &Path, config: &GenaiConfig, config_file: &Path) -> Result<Self> {
         let decoder = &config.model.decoder;
-        let file = dir.join(&decoder.filename);
+        let file = files::inside(dir, Path::new(&decoder.filename)).ok_or_else(|| {
+            Error::package(
+                config_file,
+                "model.decoder.filename",
+                "a file inside the package",
+                format!("{:?}", decoder.filename),
+            )
+        })?;
         let model = read_model(&file)?;
         check_external_data(dir, &file, &model)?;
 
@@ -184,13 +192,8 @@ fn check_external_data(dir: &Path, graph_file: &Path, model: &onnx::Graph) -> Re
         let size = match sizes.get(&place.file) {
             Some(size) => *size,
             None => {
-                let size = std::fs::metadata(&place.file)
-                    .map_err(|source| Error::Io {
-                        file: place.file.clone(),
-                        action: "the weights that the graph names cannot be read",
-                        source,
-                    })?
-                    .len();
+                let action = "the weights that the graph names cannot be read";
+                let size = files::open(&place.file, action)?.bytes;
                 sizes.insert(place.file.clone(), size);
                 size
             }
@@ -228,17 +231,14 @@ impl ExternalPlace {
             return Ok(None);
         };
         let field = || format!("external data of {:?}", tensor.name);
-        let inside = Path::new(location)
-            .components()
-            .all(|c| matches!(c, std::path::Component::Normal(_)));
-        if !inside {
-            return Err(Error::package(
+        let file = files::inside(dir, Path::new(location)).ok_or_else(|| {
+            Error::package(
                 graph_file,
                 field(),
                 "a file inside the package",
                 format!("{location:?}"),
-            ));
-        }
+            )
+        })?;
         let number = |key: &str| match get(key) {
             None => Ok(0),
             Some(text) => text.parse::<u64>().map_err(|_| {
@@ -246,7 +246,7 @@ impl ExternalPlace {
             }),
         };
         Ok(Some(Self {
-            file: dir.join(location),
+            file,
             offset: number("offset")?,
             // Absent: to the end of what the tensor's own size says.
             length: match get("length") {

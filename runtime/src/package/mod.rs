@@ -31,6 +31,7 @@ use config::GenaiConfig;
 use template::ChatTemplate;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// File of a package that holds its prompt.
 const PROMPT_FILE: &str = "prompt.toml";
@@ -87,7 +88,7 @@ impl Package {
             }
         }
         let prompt_file = dir.join(PROMPT_FILE);
-        let prompt = if prompt_file.exists() {
+        let prompt = if files::is_there(&prompt_file) {
             Some(PromptFile::read(&prompt_file)?)
         } else {
             None
@@ -191,8 +192,9 @@ impl Package {
             model.eos_token_id.to_vec(),
             model.context_length
         );
-        let tokenizer = read_text(
+        let tokenizer = files::read_text(
             &text::tokenizer_file(&self.dir),
+            text::TOKENIZER_BYTES,
             "the package's tokenizer cannot be read",
         )?;
         let template = self.template.as_ref().map_or("", ChatTemplate::source);
@@ -216,23 +218,15 @@ impl Package {
     }
 }
 
-/// Reads a whole text file.
-fn read_text(file: &Path, action: &'static str) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|source| Error::Io {
-        file: file.into(),
-        action,
-        source,
-    })
-}
-
 /// Maps a file for reading.
 fn map(file: &Path) -> Result<Mmap> {
+    const ACTION: &str = "the package's graph or weights cannot be read";
     let failed = |source| Error::Io {
         file: file.into(),
-        action: "the package's graph or weights cannot be read",
+        action: ACTION,
         source,
     };
-    let opened = std::fs::File::open(file).map_err(failed)?;
+    let opened = files::open(file, ACTION)?.file;
     // SAFETY: the map is private and read-only. A file that another process shortens while it is mapped can fault: the
     // price of not copying gigabytes. Package files are written once and renamed into place.
     unsafe { Mmap::map(&opened) }.map_err(failed)

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::reading::AnswerKind;
 
 /// A prompt file.
@@ -102,7 +103,7 @@ impl PromptFile {
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Package`] where it is no TOML of this shape.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = super::read_text(file, "the prompt file cannot be read")?;
+        let text = files::read_text(file, files::WRITTEN_BYTES, "the prompt file cannot be read")?;
         toml::from_str(&text).map_err(|e| {
             Error::package(
                 file,

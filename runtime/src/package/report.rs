@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::graph::ExternalPlace;
 use super::{Package, onnx};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Weights stored with one number of bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,7 +88,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
             .collect(),
         chat_template: package.template.as_ref().map(|t| file_name(t.file())),
         prompt_file: package.prompt.is_some(),
-        licence: licence(&package.dir),
+        licence: licence(&package.dir)?,
         fingerprint: package.fingerprint()?,
     })
 }
@@ -188,20 +189,26 @@ fn elements(tensor: &onnx::Tensor) -> u64 {
 }
 
 /// `license:` in the front matter of README.md, or the first line of a LICENSE file.
-fn licence(dir: &Path) -> Option<String> {
-    if let Ok(card) = std::fs::read_to_string(dir.join("README.md")) {
+fn licence(dir: &Path) -> Result<Option<String>> {
+    let read = |name: &str| {
+        let file = dir.join(name);
+        files::read_text_if_there(
+            &file,
+            files::WRITTEN_BYTES,
+            "the package's card cannot be read",
+        )
+    };
+    if let Some(card) = read("README.md")? {
         let mut lines = card.lines();
         if lines.next().map(str::trim) == Some("---") {
             for line in lines.take_while(|l| l.trim() != "---") {
                 if let Some(licence) = line.strip_prefix("license:") {
-                    return Some(licence.trim().trim_matches('"').to_string());
+                    return Ok(Some(licence.trim().trim_matches('"').to_string()));
                 }
             }
         }
     }
-    let text = std::fs::read_to_string(dir.join("LICENSE")).ok()?;
-    text.lines()
-        .map(str::trim)
-        .find(|l| !l.is_empty())
-        .map(str::to_string)
+    let text = read("LICENSE")?.unwrap_or_default();
+    let first = text.lines().map(str::trim).find(|l| !l.is_empty());
+    Ok(first.map(str::to_string))
 }

@@ -8,6 +8,7 @@ use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Instructions one rendering may take. SmolLM2's template takes about 60 for each message; a template that loops is
 /// stopped after some milliseconds.
@@ -92,19 +93,23 @@ impl ChatTemplate {
     /// [`Error::Template`] where it does not compile, [`Error::Package`] where the config is no JSON of this shape.
     pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
         let config_file = dir.join("tokenizer_config.json");
-        let config: TokenizerConfig = if config_file.exists() {
-            let text = super::read_text(
-                &config_file,
-                "the package's tokenizer config cannot be read",
-            )?;
-            serde_json::from_str(&text)
-                .map_err(|e| Error::package(&config_file, "JSON", "a tokenizer config", e))?
-        } else {
-            TokenizerConfig::default()
+        let text = files::read_text_if_there(
+            &config_file,
+            files::WRITTEN_BYTES,
+            "the package's tokenizer config cannot be read",
+        )?;
+        let config: TokenizerConfig = match text {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|e| Error::package(&config_file, "JSON", "a tokenizer config", e))?,
+            None => TokenizerConfig::default(),
         };
         let own = dir.join("chat_template.jinja");
-        let (file, source) = if own.exists() {
-            let source = super::read_text(&own, "the package's chat template cannot be read")?;
+        let source = files::read_text_if_there(
+            &own,
+            files::WRITTEN_BYTES,
+            "the package's chat template cannot be read",
+        )?;
+        let (file, source) = if let Some(source) = source {
             (own, source)
         } else {
             let source = match config.chat_template {

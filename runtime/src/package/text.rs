@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
 use crate::error::{Error, Result};
+use crate::files;
+
+/// Most bytes of a tokenizer: those of public models have up to 35 MB.
+pub(super) const TOKENIZER_BYTES: u64 = 256 << 20;
 
 /// The package's tokenizer.
 #[derive(Debug)]
@@ -14,7 +18,11 @@ pub struct TextCodec {
 
 impl TextCodec {
     pub(super) fn read(file: &Path) -> Result<Self> {
-        let text = super::read_text(file, "the package's tokenizer cannot be read")?;
+        let text = files::read_text(
+            file,
+            TOKENIZER_BYTES,
+            "the package's tokenizer cannot be read",
+        )?;
         let mut tokenizer = text
             .parse::<Tokenizer>()
             .map_err(|e| Error::package(file, "JSON", "a tokenizers file", e))?;
