@@ -4,8 +4,7 @@ use std::ptr::NonNull;
 
 use curt_kernels::{Dtype, KvView, ShapeError};
 
-use super::{KvGeometry, KvLayout};
-use super::{KvPlan, Slab};
+use super::{KvGeometry, KvLayout, KvPlan, KvRow, Slab};
 use crate::error::Result;
 
 /// Keys or values.
@@ -114,18 +113,27 @@ impl KvCache {
         self.plan.capacity_tokens - self.len
     }
 
-    /// Keys or values of `layer` in `row`: `[kv_heads, len, head_dim]`, borrowed in place.
+    /// Keys or values of `layer` in `row`: `[kv_heads, len, head_dim]`, borrowed in place. This cache keeps every row
+    /// whole, in one segment.
     ///
     /// # Errors
     /// [`ShapeError`] past the last layer or row.
-    pub fn view(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvView<'_>> {
+    pub fn row(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvRow<'_>> {
         self.check_index("layer", layer, self.geometry.layers)?;
         self.check_index("row", row, self.rows)?;
         let stride = self.head_stride(self.len);
         let start = self.region(layer, kind) + row * self.row_bytes(stride);
         let bytes = self.past.bytes().get(start..).unwrap_or(&[]);
         let shape = [self.geometry.kv_heads, self.len, self.geometry.head_dim];
-        Ok(KvView::new(bytes, self.geometry.dtype, shape, stride)?)
+        Ok(KvView::new(bytes, self.geometry.dtype, shape, stride)?.into())
+    }
+
+    /// The one segment of [`Self::row`].
+    ///
+    /// # Errors
+    /// As [`Self::row`].
+    pub fn view(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvView<'_>> {
+        Ok(self.row(layer, kind, row)?.segments()[0])
     }
 
     /// Continues row 0 in `rows` rows: its cached positions are copied to each of the others.

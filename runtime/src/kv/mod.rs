@@ -3,10 +3,12 @@
 mod cache;
 mod geometry;
 mod plan;
+mod row;
 mod slab;
 
 pub(crate) use cache::KvTensor;
 pub use cache::{KvCache, KvKind};
 pub use geometry::{KvGeometry, KvLayout};
 pub use plan::KvPlan;
+pub use row::KvRow;
 pub(crate) use slab::Slab;
