@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::kv::KvPlan;
 use crate::paths::{CheckTaken, FinishReason, PathId, PathScore, Vote};
+use crate::session::Placement;
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +31,10 @@ pub struct Answer {
     pub times: PhaseTimes,
     /// The KV cache as it was planned.
     pub kv: KvPlan,
+    /// Bytes of logits of the largest step, as planned.
+    pub logits_bytes: u64,
+    /// Which execution providers ran the graph.
+    pub placement: Placement,
     /// What the paths were drawn with.
     pub seed: u64,
     /// Most bytes of the process that were ever resident.

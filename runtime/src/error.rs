@@ -30,23 +30,9 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
-    /// No usable ONNX Runtime library.
-    #[error(
-        "no usable ONNX Runtime library: {reason}; set ORT_DYLIB_PATH to a libonnxruntime of version 1.24 or newer \
-         (`cargo xtask setup` fetches one)"
-    )]
-    Library {
-        /// What was tried and how it failed.
-        reason: String,
-    },
-    /// ONNX Runtime refused or failed.
-    #[error("ONNX Runtime: {action}: {message}")]
-    Session {
-        /// What was asked of it.
-        action: String,
-        /// Its own words.
-        message: String,
-    },
+    /// There is no usable ONNX Runtime, or it refused or failed.
+    #[error(transparent)]
+    Session(curt_session::Error),
     /// The chat template could not be rendered.
     #[error("{}: chat template: {message}", file.display())]
     Template {
@@ -82,22 +68,28 @@ pub enum Error {
         /// Tokens the model can attend to.
         context_tokens: usize,
     },
-    /// The KV cache would be larger than allowed.
+    /// Keys, values and logits would need more memory than allowed.
     #[error(
-        "the KV cache needs {needed_bytes} bytes ({rows} rows × {capacity_tokens} tokens × {bytes_per_token} bytes) and \
-         {limit_bytes} are allowed: ask for fewer `paths` or `max_tokens`, or raise `max_kv_bytes`"
+        "{needed_bytes} bytes of memory are needed ({rows} rows × {capacity_tokens} tokens × {bytes_per_token} bytes of keys and \
+         values{}{}) and {limit_bytes} are allowed: ask for fewer `paths` or `max_tokens`, or raise \
+         `max_kv_bytes`",
+        times(*copies), logits(*logits_bytes)
     )]
     Capacity {
-        /// Bytes of the whole plan.
-        needed_bytes: u64,
-        /// The limit it passed.
-        limit_bytes: u64,
         /// Rows planned (one for each path).
         rows: usize,
         /// Positions planned in each row.
         capacity_tokens: usize,
         /// Bytes of one position in one row, over all layers.
         bytes_per_token: u64,
+        /// Copies of each row.
+        copies: usize,
+        /// Bytes of logits, where they were counted.
+        logits_bytes: u64,
+        /// Bytes of the whole plan.
+        needed_bytes: u64,
+        /// The limit it passed.
+        limit_bytes: u64,
     },
     /// The model produced logits that no token can be drawn from.
     #[error(
@@ -164,5 +156,20 @@ impl Error {
             expected: expected.to_string(),
             got: got.to_string(),
         }
+    }
+}
+
+/// What a cache of several copies adds to the product of rows, tokens and bytes.
+fn times(copies: usize) -> String {
+    match copies {
+        1 => String::new(),
+        n => format!(", {n} times"),
+    }
+}
+
+fn logits(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        n => format!(", and {n} bytes of logits"),
     }
 }

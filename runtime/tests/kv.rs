@@ -3,9 +3,8 @@
 use crate::support;
 
 use curt::Package;
-use curt::generate::{Decoder, probe_row_invariance};
+use curt::generate::{Decoder, DecoderPlan, MemoryLimits, Room, probe_row_invariance};
 use curt::kv::{KvKind, KvLayout};
-
 use support::{bits, decoder, largest_difference, never, plan, tiny, tokens};
 
 /// Packages of both layouts and every precision.
@@ -46,7 +45,7 @@ fn a_forked_row_continues_as_a_freshly_prefilled_one() {
         one.prefill(&prompt, &never()).unwrap();
         let mut many = decoder(&package, 5, 40);
         many.prefill(&prompt, &never()).unwrap();
-        many.fork(5).unwrap();
+        many.fork(5, &never()).unwrap();
         let invariant = invariant(&package);
         for step in 0..6u32 {
             // Row 3 goes the way of the single row; the others go elsewhere.
@@ -78,7 +77,7 @@ fn after_a_rewind_it_is_as_if_one_had_never_gone_there() {
         let mut detour = decoder(&package, 3, 40);
         for decoder in [&mut straight, &mut detour] {
             decoder.prefill(&prompt, &never()).unwrap();
-            decoder.fork(3).unwrap();
+            decoder.fork(3, &never()).unwrap();
             decoder.step(&[5, 6, 7], &never()).unwrap();
         }
         detour.step(&[100, 101, 102], &never()).unwrap();
@@ -112,7 +111,7 @@ fn dropping_rows_leaves_the_others_as_they_were() {
         let mut some = decoder(&package, 6, 40);
         for decoder in [&mut all, &mut some] {
             decoder.prefill(&prompt, &never()).unwrap();
-            decoder.fork(6).unwrap();
+            decoder.fork(6, &never()).unwrap();
             decoder.step(&[10, 20, 30, 40, 50, 60], &never()).unwrap();
         }
         // Rows 1 and 3 go: those beyond the new end take their places.
@@ -154,7 +153,7 @@ fn dropped_rows_give_their_memory_back_once() {
     let mut first = None;
     let row_bytes = geometry.bytes_per_token() * 1024;
     for round in 0..2 {
-        decoder.fork(16).unwrap();
+        decoder.fork(16, &never()).unwrap();
         let mut order = Vec::new();
         decoder.keep_rows(&[0, 1, 2, 3], &mut order).unwrap();
         let released = decoder.release_dropped();
@@ -292,14 +291,12 @@ fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
             grown.step(&[1], &never()).is_err(),
             "{name}: the cache is full"
         );
-        grown
-            .restart(&package, plan(&package, 4, 50), 15, None)
-            .unwrap();
+        grown.restart(plan(&package, 4, 50), 15, None).unwrap();
         let mut rewound = decoder(&package, 4, 50);
         rewound.prefill(&prompt, &never()).unwrap();
         rewound.rewind(15).unwrap();
         for decoder in [&mut grown, &mut rewound] {
-            decoder.fork(4).unwrap();
+            decoder.fork(4, &never()).unwrap();
             decoder.step(&[9, 8, 7, 6], &never()).unwrap();
         }
         for row in 0..4 {
@@ -359,4 +356,95 @@ fn assert_same_kv(name: &str, package: &Package, a: (&Decoder, usize), b: (&Deco
             }
         }
     }
+}
+
+#[test]
+fn a_fork_that_is_cancelled_leaves_row_0_alone() {
+    if !support::library_or_skip("a_fork_that_is_cancelled_leaves_row_0_alone") {
+        return;
+    }
+    for (name, package) in packages() {
+        let prompt = tokens(&package, 9, 2);
+        let mut decoder = decoder(&package, 4, 12);
+        decoder.prefill(&prompt, &never()).unwrap();
+        let before = decoder.logits(0).to_vec();
+        decoder.fork(2, &never()).unwrap();
+        let cancelled = never();
+        cancelled.cancel();
+        let error = decoder.fork(4, &cancelled).unwrap_err();
+        assert!(matches!(error, curt::Error::Cancelled { .. }), "{error}");
+        assert_eq!(decoder.kv().rows(), 1);
+        decoder.rewind(8).unwrap();
+        decoder.step(&prompt[8..], &never()).unwrap();
+        let difference = largest_difference(&before, decoder.logits(0));
+        assert!(difference <= tolerance(&name), "{name}: {difference}");
+    }
+}
+
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn logits_of_a_prompt_are_given_back_and_counted_before() {
+    if !support::library_or_skip("logits_of_a_prompt_are_given_back_and_counted_before") {
+        return;
+    }
+    for (name, package) in packages() {
+        let prompt = tokens(&package, 512, 2);
+        let graph = package.graph();
+        let mut decoder = decoder(&package, 1, 600);
+        let before = decoder.resident_bytes();
+        decoder.prefill(&prompt, &never()).unwrap();
+        let after = decoder.resident_bytes();
+        let room = Room {
+            rows: 1,
+            prefill_tokens: prompt.len(),
+            capacity_tokens: 600,
+        };
+        let plan = DecoderPlan::new(graph, room, MemoryLimits::default()).unwrap();
+        let row = graph.vocabulary() as u64 * 4;
+        // Keys, values, ids, mask and one row of logits; slabs are resident in huge pages of 2 MiB at most.
+        let slabs = 4 * (2 << 20) + plan.kv.bytes + row;
+        assert!(after - before <= slabs, "{name}: {before} → {after}");
+        assert!(plan.logits_bytes >= row, "{name}");
+        assert!(plan.peak_bytes >= plan.kv.bytes + row, "{name}");
+        let limits = MemoryLimits {
+            bytes: Some(plan.peak_bytes - 1),
+            ..MemoryLimits::default()
+        };
+        let error = DecoderPlan::new(graph, room, limits).unwrap_err();
+        assert!(error.to_string().contains("bytes of logits"), "{error}");
+    }
+    // Every position's logits, in memory at once.
+    let package = Package::open(&tiny("tiny-llama-fp32")).unwrap();
+    let room = Room {
+        rows: 1,
+        prefill_tokens: 2000,
+        capacity_tokens: 2000,
+    };
+    let plan = DecoderPlan::new(package.graph(), room, MemoryLimits::default()).unwrap();
+    assert_eq!(
+        plan.logits_bytes,
+        512 * package.graph().vocabulary() as u64 * 4
+    );
+}
+
+#[test]
+fn inputs_that_cannot_be_are_refused() {
+    if !support::library_or_skip("inputs_that_cannot_be_are_refused") {
+        return;
+    }
+    let package = Package::open(&tiny("tiny-llama-fp32")).unwrap();
+    let unknown = package.graph().vocabulary() as u32;
+    let mut decoder = decoder(&package, 2, 8);
+    assert!(decoder.prefill(&[0u32; 0], &never()).is_err());
+    assert!(decoder.prefill(&[1, unknown], &never()).is_err());
+    assert!(decoder.prefill(&[1; 9], &never()).is_err());
+    assert!(probe_row_invariance(&mut decoder, &[], &[1, 2], 1).is_err());
+    decoder.prefill(&[1, 2], &never()).unwrap();
+    decoder.fork(2, &never()).unwrap();
+    assert!(decoder.prefill(&[1], &never()).is_err());
+    assert!(decoder.step(&[0u32; 0], &never()).is_err());
+    assert!(decoder.step(&[1], &never()).is_err());
+    assert!(decoder.step(&[1, unknown], &never()).is_err());
+    assert!(decoder.step(&[1, 2, 3], &never()).is_err());
+    decoder.step(&[1, 2], &never()).unwrap();
 }

@@ -15,19 +15,22 @@ use watch::Reader;
 
 use crate::answer::{Answer, PathAnswer, PhaseTimes, TokenCounts};
 use crate::error::{Error, Result};
-use crate::generate::{Decoder, DecoderOptions, RowInvariance, Sampling, probe_row_invariance};
+use crate::generate::{
+    CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room, RowInvariance, Sampling,
+    probe_row_invariance,
+};
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
 use crate::package::{Message, Package, Role};
 use crate::paths::{self, CachedPaths, CheckTaken, FinishReason, Launch, PathText, Signal};
-use crate::session::{CancelToken, SessionOptions};
+use crate::session::CancelToken;
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
     package: Package,
     decoder: Decoder,
-    /// Tokens whose keys and values stand in row 0.
-    cached: Vec<u32>,
+    /// What stands in row 0, keyed by content.
+    cached: CachedKeys,
     load: Duration,
 }
 
@@ -35,23 +38,19 @@ impl Engine {
     /// Opens the package in `dir` and loads its graph.
     ///
     /// # Errors
-    /// Those of [`Package::open`], and [`Error::Library`] or [`Error::Session`] where the graph cannot be loaded.
+    /// Those of [`Package::open`], and [`Error::Session`] where library or graph cannot be
+    /// loaded, [`Error::Cancelled`].
     pub fn open(dir: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
         let clock = Instant::now();
         let package = Package::open(dir.as_ref())?;
         // A cache for the first question is planned with it; until then one position.
         let graph = package.graph();
         let plan = KvPlan::new(graph.geometry(), graph.layout(), 1, 1, None)?;
-        let options = DecoderOptions {
-            session: SessionOptions {
-                threads: options.threads,
-            },
-        };
-        let decoder = Decoder::open(&package, plan, &options)?;
+        let decoder = Decoder::open(&package, plan, &options.session())?;
         Ok(Self {
             package,
             decoder,
-            cached: Vec::new(),
+            cached: CachedKeys::default(),
             load: clock.elapsed(),
         })
     }
@@ -81,7 +80,7 @@ impl Engine {
         let answered = self.answer(question, options, on_event);
         if answered.is_err() {
             // What the rows hold after a failure is not worth knowing.
-            self.cached.clear();
+            self.cached.truncate(0);
         }
         answered
     }
@@ -108,24 +107,25 @@ impl Engine {
                 context_tokens: self.package.context_tokens(),
             })?;
         let max_tokens = settings.max_tokens.min(room);
-        let graph = self.package.graph();
-        // What the present cache holds can be given up for the new one.
-        let held = self.decoder.kv().plan().bytes;
-        let available = || metrics::available_bytes().map(|bytes| bytes.saturating_add(held));
-        let plan = KvPlan::new(
-            graph.geometry(),
-            graph.layout(),
-            options.paths,
-            prompt.len() + max_tokens,
-            options.max_kv_bytes.or_else(available),
+        let reused = self.reusable(&prompt, options.reuse);
+        let plan = DecoderPlan::new(
+            self.package.graph(),
+            Room {
+                rows: options.paths,
+                prefill_tokens: prompt.len() - reused,
+                capacity_tokens: prompt.len() + max_tokens,
+            },
+            MemoryLimits {
+                kv_bytes: options.max_kv_bytes,
+                bytes: self.available_bytes(),
+            },
         )?;
         on_event(Event::Planned(&plan));
 
         let phase = Instant::now();
-        let reused = self.reusable(&prompt, options.reuse);
         self.cached.truncate(reused);
         self.decoder
-            .restart(&self.package, plan, reused, options.max_kv_bytes)?;
+            .restart(plan.kv, reused, options.max_kv_bytes)?;
         self.decoder.prefill(&prompt[reused..], &options.cancel)?;
         let prefill = phase.elapsed();
         on_event(Event::Prefilled {
@@ -157,10 +157,10 @@ impl Engine {
             answers: vec![None; options.paths],
         };
         let launched = paths::launch(&mut self.decoder, &launch, &mut reader)?;
-        self.cached.clone_from(&prompt);
+        self.cached.extend(prompt[reused..].iter().copied());
         let fed = self.decoder.kv().len() - prompt.len();
         let cached = &launched.paths[launched.cached];
-        self.cached.extend_from_slice(&cached.tokens[..fed]);
+        self.cached.extend(cached.tokens[..fed].iter().copied());
         // What a failed check left behind is gone with its launch; the next question begins with one row.
         self.decoder.keep_first_row();
 
@@ -232,7 +232,9 @@ impl Engine {
             checks: launched.checks,
             notes: notes(options, settings.sampling, max_tokens),
             paths: answers,
-            kv: plan,
+            kv: plan.kv,
+            logits_bytes: plan.logits_bytes,
+            placement: self.decoder.placement().clone(),
             seed: options.seed,
             peak_resident_bytes: metrics::peak_resident_bytes(),
         })
@@ -269,9 +271,9 @@ impl Engine {
             prompt.len() + most,
             None,
         )?;
-        self.cached.clear();
+        self.cached.truncate(0);
         let cancel = CancelToken::new();
-        self.decoder.restart(&self.package, plan, 0, None)?;
+        self.decoder.restart(plan, 0, None)?;
         self.decoder.prefill(prompt, &cancel)?;
         let rebuilt = paths::rebuild(&mut self.decoder, paths, at_tokens, &cancel, visit);
         self.decoder.keep_first_row();
@@ -339,8 +341,8 @@ impl Engine {
             prompt.len() + STEPS,
             metrics::available_bytes(),
         )?;
-        self.cached.clear();
-        self.decoder.restart(&self.package, plan, 0, None)?;
+        self.cached.truncate(0);
+        self.decoder.restart(plan, 0, None)?;
         probe_row_invariance(&mut self.decoder, &prompt, &BATCHES, STEPS)
     }
 
@@ -349,17 +351,18 @@ impl Engine {
         self.package.text().encode(&text)
     }
 
+    /// Bytes that a plan may take: what the system has, and what the decoder holds and would give up for it.
+    fn available_bytes(&self) -> Option<u64> {
+        let free = metrics::available_bytes()?;
+        Some(free.saturating_add(self.decoder.resident_bytes()))
+    }
+
     /// Tokens of `prompt` whose keys and values are cached. At least one is left to run: its logits are needed.
     fn reusable(&self, prompt: &[u32], reuse: bool) -> usize {
         if !reuse {
             return 0;
         }
-        let common = self
-            .cached
-            .iter()
-            .zip(prompt)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let common = self.cached.in_common(prompt.iter().copied());
         common.min(prompt.len() - 1)
     }
 }

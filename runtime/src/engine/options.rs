@@ -3,13 +3,48 @@
 use crate::package::{Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
-use crate::session::CancelToken;
+use crate::session::{CancelToken, LibraryOptions, Provider, SessionOptions};
 
 /// How an engine is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Threads inside one operator. `None`: as many as the machine has cores available to this process.
+    /// Threads inside one operator, 1 to [`crate::session::MAX_THREADS`]. `None`: as many as the machine has cores
+    /// available to this process.
     pub threads: Option<usize>,
+    /// Execution providers, the first choice first; the last is the CPU.
+    pub providers: Vec<Provider>,
+    /// Which ONNX Runtime is loaded where none is yet, and whether its telemetry may start.
+    pub library: LibraryOptions,
+    /// Cancels the opening.
+    pub cancel: CancelToken,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let SessionOptions {
+            threads,
+            providers,
+            library,
+            cancel,
+        } = SessionOptions::default();
+        Self {
+            threads,
+            providers,
+            library,
+            cancel,
+        }
+    }
+}
+
+impl EngineOptions {
+    pub(super) fn session(&self) -> SessionOptions {
+        SessionOptions {
+            threads: self.threads,
+            providers: self.providers.clone(),
+            library: self.library.clone(),
+            cancel: self.cancel.clone(),
+        }
+    }
 }
 
 /// What is asked.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::kv::KvPlan;
+use crate::generate::DecoderPlan;
 use crate::package::TextCodec;
 use crate::paths::{CachedPaths, CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch};
 use crate::reading::{AnswerReader, FoundAnswer};
@@ -13,8 +13,8 @@ use crate::reading::{AnswerReader, FoundAnswer};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The KV cache as it will be, before it is allocated.
-    Planned(&'a KvPlan),
+    /// Keys, values and logits as they will be, before they are allocated.
+    Planned(&'a DecoderPlan),
     /// The prompt is cached.
     Prefilled {
         /// Tokens run through the model.

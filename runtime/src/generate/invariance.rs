@@ -42,7 +42,7 @@ pub fn probe_row_invariance(
     let mut max_difference = 0.0f32;
     let mut invariant = true;
     for (b, &rows) in batches.iter().enumerate() {
-        decoder.fork(rows)?;
+        decoder.fork(rows, &cancel)?;
         for step in 0..steps {
             // Row 0 repeats the prompt's tokens; the others take tokens that differ from it and from each other.
             let tokens: Vec<u32> = (0..rows)

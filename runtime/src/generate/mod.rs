@@ -1,11 +1,16 @@
 //! One model, its cache, and the next token.
 
+mod buffers;
 mod decoder;
+mod input;
 mod invariance;
+mod plan;
 mod random;
 mod sample;
 
-pub use decoder::{Decoder, DecoderOptions};
+pub use decoder::Decoder;
+pub use input::{CacheKey, CachedKeys, Input};
 pub use invariance::{RowInvariance, probe_row_invariance};
+pub use plan::{DecoderPlan, MemoryLimits, Room};
 pub use random::PathRandom;
 pub use sample::{Sampled, Sampler, Sampling};

@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 
 use curt_kernels::{Dtype, KvView, ShapeError};
+use curt_session::{CancelToken, Memory};
 
 use super::{KvGeometry, KvLayout, KvPlan, KvRow, Slab};
 use crate::error::Result;
@@ -38,6 +39,7 @@ pub struct KvCache {
 /// Where a graph reads or writes the keys or values of one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KvTensor {
+    pub(crate) memory: Memory,
     pub(crate) start: NonNull<u8>,
     pub(crate) bytes: usize,
     /// `[rows, kv_heads, positions, head_dim]`
@@ -48,8 +50,10 @@ impl KvCache {
     /// Maps the memory of `plan`. One row, no positions.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] where the system refuses the memory.
+    /// [`ShapeError`] for a plan of nothing, or of more than an address can name; [`crate::Error::Io`] where the system
+    /// refuses the memory.
     pub fn new(geometry: KvGeometry, layout: KvLayout, plan: KvPlan) -> Result<Self> {
+        plan.validate()?;
         let region_bytes = [
             geometry.kv_heads,
             plan.capacity_tokens,
@@ -91,6 +95,17 @@ impl KvCache {
     /// Element type of keys and values.
     pub fn dtype(&self) -> Dtype {
         self.geometry.dtype
+    }
+
+    /// Where keys and values lie.
+    pub fn memory(&self) -> Memory {
+        self.past.memory()
+    }
+
+    /// Bytes of it that lie in memory now; 0 where the system does not say.
+    pub fn resident_bytes(&self) -> u64 {
+        let present = self.present.as_ref().map_or(0, Slab::resident_bytes);
+        self.past.resident_bytes() + present
     }
 
     /// Rows in use: one for each path that still decodes.
@@ -139,18 +154,24 @@ impl KvCache {
     /// Continues row 0 in `rows` rows: its cached positions are copied to each of the others.
     ///
     /// # Errors
-    /// [`ShapeError`] for no rows, or more than planned.
-    pub fn fork(&mut self, rows: usize) -> Result<()> {
+    /// [`ShapeError`] for no rows, or more than planned; [`crate::Error::Cancelled`], which leaves row 0
+    /// alone.
+    pub fn fork(&mut self, rows: usize, cancel: &CancelToken) -> Result<()> {
         if rows == 0 || rows > self.plan.rows {
             return Err(shape("rows to fork to (1 to)", self.plan.rows, rows).into());
         }
+        // Others than row 0 are overwritten from here on.
+        self.rows = 1;
+        self.touched_rows = self.touched_rows.max(rows);
         for region in 0..2 * self.geometry.layers {
             for row in 1..rows {
+                if cancel.is_cancelled() {
+                    return Err(crate::Error::Cancelled { tokens: 0 });
+                }
                 self.copy_row(region, 0, row);
             }
         }
         self.rows = rows;
-        self.touched_rows = self.touched_rows.max(rows);
         Ok(())
     }
 
@@ -309,6 +330,7 @@ impl KvCache {
             .filter(|_| end <= slab.bytes().len())
             .ok_or_else(|| shape("end of the slab", slab.bytes().len(), end))?;
         Ok(KvTensor {
+            memory: slab.memory(),
             start,
             bytes,
             shape: [self.rows, kv_heads, positions, head_dim].map(|n| n as i64),
@@ -361,5 +383,101 @@ fn shape(what: &'static str, expected: usize, got: usize) -> ShapeError {
         what,
         expected,
         got,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One call of a public function, with numbers that need not fit.
+    #[derive(Debug, Clone)]
+    enum Call {
+        Fork(usize),
+        Rewind(usize),
+        KeepRows(Vec<usize>),
+        KeepFirstRow,
+        Append(usize),
+        Release,
+        Regrow(usize, usize, usize),
+        Row(usize, usize),
+    }
+
+    fn call() -> impl Strategy<Value = Call> {
+        let number = prop_oneof![9 => 0..6usize, 1 => Just(usize::MAX)];
+        prop_oneof![
+            number.clone().prop_map(Call::Fork),
+            number.clone().prop_map(Call::Rewind),
+            prop::collection::vec(number.clone(), 0..4).prop_map(Call::KeepRows),
+            Just(Call::KeepFirstRow),
+            number.clone().prop_map(Call::Append),
+            Just(Call::Release),
+            (number.clone(), number.clone(), number.clone())
+                .prop_map(|(rows, positions, len)| Call::Regrow(rows, positions, len)),
+            (number.clone(), number).prop_map(|(layer, row)| Call::Row(layer, row)),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is called, in any order: an error or what was asked for, never a panic, and never a row or a position
+        /// beyond the plan.
+        #[test]
+        fn no_call_panics(
+            sizes in prop::array::uniform3(0..4usize),
+            (rows, positions) in (0..5usize, 0..5usize),
+            shared in any::<bool>(),
+            calls in prop::collection::vec(call(), 0..20),
+        ) {
+            let [layers, kv_heads, head_dim] = sizes;
+            let geometry = KvGeometry { layers, kv_heads, head_dim, dtype: Dtype::F16 };
+            let layout = if shared { KvLayout::Shared } else { KvLayout::Growing };
+            // Made by hand, as its fields allow.
+            let plan = |rows, capacity_tokens| KvPlan {
+                rows,
+                capacity_tokens,
+                bytes_per_token: 0,
+                copies: 1,
+                bytes: 0,
+            };
+            let made = KvCache::new(geometry, layout, plan(rows, positions));
+            prop_assert_eq!(made.is_ok(), rows > 0 && positions > 0);
+            let Ok(mut cache) = made else { return Ok(()) };
+            let never = CancelToken::new();
+            for call in calls {
+                let _ = match call {
+                    Call::Fork(rows) => cache.fork(rows, &never),
+                    Call::Rewind(len) => cache.rewind(len),
+                    Call::KeepRows(kept) => cache.keep_rows(&kept, &mut Vec::new()),
+                    Call::KeepFirstRow => {
+                        cache.keep_first_row();
+                        Ok(())
+                    }
+                    Call::Append(count) => {
+                        let tensors = (0..layers)
+                            .map(|layer| cache.tensors(layer, KvKind::Value, count))
+                            .collect::<Result<Vec<_>>>();
+                        if tensors.is_ok() && count <= cache.room() {
+                            cache.appended(count);
+                        }
+                        Ok(())
+                    }
+                    Call::Release => {
+                        cache.release_dropped();
+                        Ok(())
+                    }
+                    Call::Regrow(rows, positions, len) => cache
+                        .regrown(plan(rows, positions), len)
+                        .map(|regrown| cache = regrown),
+                    Call::Row(layer, row) => {
+                        let lent = cache.row(layer, KvKind::Key, row);
+                        prop_assert_eq!(lent.is_ok(), layer < layers && row < cache.rows());
+                        Ok(())
+                    }
+                };
+                prop_assert!((1..=cache.plan().rows).contains(&cache.rows()));
+                prop_assert!(cache.len() <= cache.plan().capacity_tokens);
+            }
+        }
     }
 }

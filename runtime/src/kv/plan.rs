@@ -1,5 +1,6 @@
 //! How large a KV cache will be, before any of it is allocated.
 
+use curt_kernels::ShapeError;
 use serde::Serialize;
 
 use super::{KvGeometry, KvLayout};
@@ -14,17 +15,17 @@ pub struct KvPlan {
     pub capacity_tokens: usize,
     /// Bytes of one position of one row over all layers, keys and values.
     pub bytes_per_token: u64,
-    /// Bytes in all. Only what is used becomes resident.
+    /// Copies of each row: 1, or 2 where a step reads one and writes the other.
+    pub copies: usize,
+    /// Bytes of all copies. Only what is used becomes resident.
     pub bytes: u64,
 }
 
 impl KvPlan {
     /// Plans `rows` rows of `capacity_tokens` positions.
     ///
-    /// A growing layout needs two copies: a step reads one and writes the other.
-    ///
     /// # Errors
-    /// [`Error::Capacity`] where that is more than `limit_bytes`.
+    /// [`Error::Shape`] for no rows or no positions; [`Error::Capacity`] where it takes more than `limit_bytes`.
     pub fn new(
         geometry: KvGeometry,
         layout: KvLayout,
@@ -36,10 +37,20 @@ impl KvPlan {
             KvLayout::Shared => 1,
             KvLayout::Growing => 2,
         };
-        let bytes_per_token = geometry.bytes_per_token().saturating_mul(copies);
-        let bytes = bytes_per_token
-            .saturating_mul(rows as u64)
-            .saturating_mul(capacity_tokens as u64);
+        let bytes_per_token = geometry.bytes_per_token();
+        let bytes = [rows, capacity_tokens, copies]
+            .into_iter()
+            .fold(bytes_per_token, |product, n| {
+                product.saturating_mul(n as u64)
+            });
+        let plan = Self {
+            rows,
+            capacity_tokens,
+            bytes_per_token,
+            copies,
+            bytes,
+        };
+        plan.validate()?;
         // More than an address can name is refused whatever the limit.
         let limit_bytes = limit_bytes.unwrap_or(u64::MAX).min(isize::MAX as u64);
         if bytes > limit_bytes {
@@ -49,14 +60,30 @@ impl KvPlan {
                 rows,
                 capacity_tokens,
                 bytes_per_token,
+                copies,
+                logits_bytes: 0,
             });
         }
-        Ok(Self {
-            rows,
-            capacity_tokens,
-            bytes_per_token,
-            bytes,
-        })
+        Ok(plan)
+    }
+
+    /// # Errors
+    /// [`ShapeError`] for no rows or no positions.
+    pub(super) fn validate(&self) -> std::result::Result<(), ShapeError> {
+        for (what, got) in [
+            ("rows of the plan (at least)", self.rows),
+            ("positions of the plan (at least)", self.capacity_tokens),
+        ] {
+            if got == 0 {
+                return Err(ShapeError {
+                    op: "KvPlan",
+                    what,
+                    expected: 1,
+                    got,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether a cache of this plan can serve `other`.
@@ -86,10 +113,15 @@ mod tests {
         let error = KvPlan::new(GEOMETRY, KvLayout::Shared, 16, 254, limit).unwrap_err();
         assert!(error.to_string().contains("max_kv_bytes"), "{error}");
         assert!(KvPlan::new(GEOMETRY, KvLayout::Growing, 16, 254, Some(plan.bytes)).is_err());
+        let two = KvPlan::new(GEOMETRY, KvLayout::Growing, 16, 254, None).unwrap();
+        assert_eq!(two.bytes_per_token, GEOMETRY.bytes_per_token());
+        assert_eq!((two.copies, two.bytes), (2, 2 * plan.bytes));
     }
 
     #[test]
-    fn an_absurd_number_is_refused_without_a_limit() {
-        assert!(KvPlan::new(GEOMETRY, KvLayout::Shared, usize::MAX, usize::MAX, None).is_err());
+    fn none_and_too_many_are_refused_without_a_limit() {
+        for (rows, positions) in [(usize::MAX, usize::MAX), (0, 10), (10, 0)] {
+            assert!(KvPlan::new(GEOMETRY, KvLayout::Shared, rows, positions, None).is_err());
+        }
     }
 }

@@ -233,7 +233,7 @@ pub fn launch(
     let policy = Policy::new(launch.checks, launch.ending);
     policy.validate(launch.paths)?;
     let clock = Instant::now();
-    decoder.fork(launch.paths)?;
+    decoder.fork(launch.paths, launch.cancel)?;
     let fork = clock.elapsed();
 
     let mut course = Course::new(decoder, launch, policy)?;

@@ -20,7 +20,7 @@ pub fn rebuild(
     visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
 ) -> Result<()> {
     let prompt_tokens = decoder.kv().len();
-    decoder.fork(paths.len())?;
+    decoder.fork(paths.len(), cancel)?;
     let mut rows: Vec<PathId> = (0..paths.len()).collect();
     let (mut kept, mut order) = (Vec::new(), Vec::new());
     let mut feed = Vec::new();

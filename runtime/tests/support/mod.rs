@@ -6,9 +6,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use curt::generate::{Decoder, DecoderOptions};
+use curt::generate::Decoder;
 use curt::kv::KvPlan;
-use curt::session::SessionOptions;
+use curt::session::{LibraryOptions, SessionOptions};
 use curt::{CancelToken, Engine, EngineOptions, Package};
 
 /// Tiny random-weight packages, committed with the recipe that makes them.
@@ -54,7 +54,7 @@ pub fn cached(name: &str) -> Option<PathBuf> {
 
 /// Whether ONNX Runtime is here; says so once for `test` where it is not.
 pub fn library_or_skip(test: &str) -> bool {
-    match curt::session::load_library(None) {
+    match curt::session::load_library(&LibraryOptions::default()) {
         Ok(()) => true,
         Err(error) => {
             skip(test, &error.to_string());
@@ -98,15 +98,20 @@ pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decode
         None,
     )
     .unwrap();
-    let options = DecoderOptions {
-        session: SessionOptions { threads: Some(1) },
+    let options = SessionOptions {
+        threads: Some(1),
+        ..SessionOptions::default()
     };
     Decoder::open(package, plan, &options).unwrap()
 }
 
 /// An engine of one thread, as [`decoder`].
 pub fn engine(dir: impl AsRef<Path>) -> Engine {
-    Engine::open(dir, &EngineOptions { threads: Some(1) }).unwrap()
+    let options = EngineOptions {
+        threads: Some(1),
+        ..EngineOptions::default()
+    };
+    Engine::open(dir, &options).unwrap()
 }
 
 /// A plan for the same package.

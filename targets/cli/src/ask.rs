@@ -193,12 +193,18 @@ impl View {
     fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Planned(plan) if self.report => {
+                let kv = &plan.kv;
                 eprintln!(
-                    "KV cache: {} × {} tokens × {} = {}",
-                    counted(plan.rows, "row"),
-                    plan.capacity_tokens,
-                    bytes(plan.bytes_per_token),
-                    bytes(plan.bytes)
+                    "KV cache: {} × {} tokens × {}{} = {}; logits: {}",
+                    counted(kv.rows, "row"),
+                    kv.capacity_tokens,
+                    bytes(kv.bytes_per_token),
+                    match kv.copies {
+                        1 => String::new(),
+                        n => format!(" × {n} copies"),
+                    },
+                    bytes(kv.bytes),
+                    bytes(plan.logits_bytes)
                 );
                 if self.paths > 1 && self.stream {
                     eprintln!("path 0 of {}:", self.paths);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use curt::EngineOptions;
+use curt::session::LibraryOptions;
 
 /// ONNX Runtime version that `cargo xtask setup` fetches.
 const ONNXRUNTIME: &str = "1.31.1";
@@ -35,10 +37,9 @@ pub fn load_library() -> Result<()> {
         .ok()
         .and_then(|exe| Some(exe.parent()?.join(library_name())))
         .filter(|file| file.exists());
-    curt::session::load_library(if named {
-        None
-    } else {
-        beside.as_deref().or(fetched.as_deref())
+    curt::session::load_library(&LibraryOptions {
+        file: if named { None } else { beside.or(fetched) },
+        ..LibraryOptions::default()
     })?;
     Ok(())
 }
@@ -88,8 +89,11 @@ pub fn package(named: Option<&Path>) -> Result<PathBuf> {
 pub fn open_engine(named: Option<&Path>, threads: Option<usize>) -> Result<curt::Engine> {
     let dir = package(named)?;
     load_library()?;
-    curt::Engine::open(&dir, &curt::EngineOptions { threads })
-        .with_context(|| format!("opening {}", dir.display()))
+    let options = EngineOptions {
+        threads,
+        ..EngineOptions::default()
+    };
+    curt::Engine::open(&dir, &options).with_context(|| format!("opening {}", dir.display()))
 }
 
 /// Folder of a package that holds its heads.

@@ -57,10 +57,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if std::env::var_os("ORT_DISABLE_TELEMETRY").is_none() {
-        // SAFETY: nothing else runs yet.
-        unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
-    }
+    // Whatever it says: with an empty value or `0`, the library's telemetry would start.
+    // SAFETY: nothing else runs yet.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
     #[cfg(unix)]
     // SAFETY: nothing else runs yet. Rust ignores SIGPIPE, so that printing to a reader that has left would panic; with
     // the system's own handling the process ends there, as other commands do.

@@ -267,36 +267,6 @@ fn what_cannot_be_done_is_said_with_its_remedy_and_status_1() {
 }
 
 #[test]
-fn nothing_is_written_to_the_home_folder_and_no_telemetry_starts() {
-    if !library_or_skip("nothing_is_written_to_the_home_folder_and_no_telemetry_starts") {
-        return;
-    }
-    let home = tempfile::tempdir().unwrap();
-    let library = curt(&["doctor"]).output().unwrap();
-    let library = text(&library.stdout);
-    let library = library
-        .lines()
-        .find(|l| l.starts_with("ONNX Runtime"))
-        .and_then(|l| Some(l.rsplit_once(" (")?.1.trim_end_matches(')').to_string()))
-        .unwrap();
-    // Nothing but curt itself may keep the telemetry off.
-    let output = curt(&["ask", QUESTION, "--quiet", "--temperature", "0"])
-        .env("HOME", home.path())
-        .env("ORT_DYLIB_PATH", library)
-        .env_remove("XDG_CACHE_HOME")
-        .env_remove("CURT_CACHE_DIR")
-        .env_remove("ORT_DISABLE_TELEMETRY")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let written: Vec<_> = std::fs::read_dir(home.path())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    assert!(written.is_empty(), "{written:?}");
-}
-
-#[test]
 fn doctor_finds_this_machine_sound() {
     if !library_or_skip("doctor_finds_this_machine_sound") {
         return;

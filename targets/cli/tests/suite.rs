@@ -4,6 +4,8 @@ mod ablate;
 #[cfg(feature = "train")]
 mod collect;
 mod command;
+#[cfg(target_os = "linux")]
+mod offline;
 mod readme;
 mod support;
 #[cfg(feature = "train")]

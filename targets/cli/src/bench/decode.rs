@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use curt::generate::{Decoder, DecoderOptions, Sampling};
+use curt::generate::{Decoder, Sampling};
 use curt::kv::KvPlan;
 use curt::paths::{Ending, Launch, PathId, ReasoningPath, launch};
 use curt::session::SessionOptions;
@@ -109,10 +109,9 @@ pub fn run(args: Args) -> Result<()> {
         prompt.len() + args.new_tokens,
         metrics::available_bytes(),
     )?;
-    let options = DecoderOptions {
-        session: SessionOptions {
-            threads: args.threads,
-        },
+    let options = SessionOptions {
+        threads: args.threads,
+        ..SessionOptions::default()
     };
     let mut decoder = Decoder::open(&package, plan, &options)?;
     let cancel = signal::cancelled_by_ctrl_c()?;
@@ -133,7 +132,7 @@ pub fn run(args: Args) -> Result<()> {
     for &batch in &args.batch {
         for round in 0..args.repeat + usize::from(!args.cold) {
             let mut first_token = None;
-            decoder.restart(&package, plan, 0, None)?;
+            decoder.restart(plan, 0, None)?;
             let clock = Instant::now();
             decoder.prefill(&prompt, &cancel)?;
             let prefill_ms = clock.elapsed().as_secs_f64() * 1e3;

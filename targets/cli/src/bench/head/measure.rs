@@ -176,7 +176,10 @@ fn seconds(mut pass: impl FnMut() -> Result<()>) -> Result<f64> {
 fn bound<'a>(problem: &'a Problem, out: &'a mut [u8]) -> Result<BoundGraph<'a>> {
     let file = tempfile::NamedTempFile::new().context("a file for the graph")?;
     std::fs::write(file.path(), onnx::model(problem)).context("writing the graph")?;
-    let options = SessionOptions { threads: Some(1) };
+    let options = SessionOptions {
+        threads: Some(1),
+        ..SessionOptions::default()
+    };
     let (kv, q, result) = (
         onnx::kv_shape(problem),
         onnx::query_shape(problem),

@@ -7,8 +7,7 @@ use std::ptr::NonNull;
 
 use curt_kernels::Dtype;
 
-use super::{Binding, Session, SessionOptions, TensorMemory};
-use crate::error::Result;
+use crate::{Binding, Error, Memory, Result, Session, SessionOptions, TensorMemory};
 
 /// Name, element type and dimensions of an input or output.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +18,37 @@ pub struct TensorSpec<'a> {
     pub dtype: Dtype,
     /// Dimensions, outermost first.
     pub shape: &'a [i64],
+}
+
+impl TensorSpec<'_> {
+    fn lies_in(&self, bytes: NonNull<[u8]>) -> Result<TensorMemory<'_>> {
+        let size = self.dtype.bytes();
+        let refused = |expected: String, got: String| Error::Memory {
+            name: self.name.to_string_lossy().into_owned(),
+            expected,
+            got,
+        };
+        let start: NonNull<u8> = bytes.cast();
+        // Every element type is aligned to its own size.
+        if !start.addr().get().is_multiple_of(size) {
+            let expected = format!("bytes that begin at a multiple of {size}");
+            return Err(refused(expected, format!("{start:?}")));
+        }
+        let needed = self.shape.iter().try_fold(size, |bytes, &dim| {
+            bytes.checked_mul(usize::try_from(dim).ok()?)
+        });
+        if needed.is_none_or(|needed| needed > bytes.len()) {
+            let expected = format!("bytes for {:?} elements of {size} bytes", self.shape);
+            return Err(refused(expected, format!("{} bytes", bytes.len())));
+        }
+        Ok(TensorMemory {
+            memory: Memory::Host,
+            start,
+            bytes: bytes.len(),
+            element: self.dtype.into(),
+            shape: self.shape,
+        })
+    }
 }
 
 /// A loaded graph whose inputs and output are bound to borrowed bytes.
@@ -33,32 +63,22 @@ impl<'a> BoundGraph<'a> {
     /// Loads the graph in `file` and binds its inputs and its output.
     ///
     /// # Errors
-    /// [`crate::Error::Library`] without a usable library; [`crate::Error::Session`] where ONNX Runtime refuses the
-    /// graph, a name, or bytes too few for a shape.
+    /// Those of [`Session::open`]; [`Error::Memory`] for bytes that are too few for a shape or not aligned for its
+    /// elements; [`Error::Runtime`] where ONNX Runtime refuses a name.
     pub fn open(
         file: &Path,
         options: &SessionOptions,
         inputs: &[(TensorSpec<'_>, &'a [u8])],
         (output, into): (TensorSpec<'_>, &'a mut [u8]),
     ) -> Result<Self> {
-        let mut session = Session::open(file, options)?;
+        let session = Session::open(file, options)?;
         let mut binding = session.binding()?;
         for (spec, bytes) in inputs {
-            let memory = TensorMemory {
-                start: NonNull::from(*bytes).cast(),
-                bytes: bytes.len(),
-                element: spec.dtype.into(),
-                shape: spec.shape,
-            };
+            let memory = spec.lies_in(NonNull::from(*bytes))?;
             // SAFETY: the bytes are borrowed for the life of this value, and graphs do not write to their inputs.
             unsafe { binding.input(spec.name, memory)? };
         }
-        let memory = TensorMemory {
-            bytes: into.len(),
-            start: NonNull::from(into).cast(),
-            element: output.dtype.into(),
-            shape: output.shape,
-        };
+        let memory = output.lies_in(NonNull::from(into))?;
         // SAFETY: the bytes are borrowed for the life of this value, and to nobody else.
         unsafe { binding.output(output.name, memory)? };
         Ok(Self {
@@ -71,7 +91,7 @@ impl<'a> BoundGraph<'a> {
     /// Runs the graph once.
     ///
     /// # Errors
-    /// [`crate::Error::Session`] where the run fails.
+    /// [`Error::Runtime`] where the run fails.
     pub fn run(&mut self) -> Result<()> {
         // SAFETY: what is bound is borrowed for the life of this value.
         unsafe { self.session.run(&self.binding) }

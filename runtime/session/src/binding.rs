@@ -6,20 +6,35 @@
 
 use std::ffi::CStr;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use ort::AsPointer;
+use ort::session::SharedSessionInner;
 use ort::sys;
 
-use super::status::check;
-use crate::error::Result;
+use crate::error::done;
+use crate::{Error, Result};
+
+/// Where memory lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Memory {
+    /// The processor's own, which any code of the process can read.
+    Host,
+}
 
 /// Element types that decoders take and give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ElementType {
+pub enum ElementType {
+    /// IEEE single precision.
     F32,
+    /// IEEE half precision.
     F16,
+    /// bfloat16.
     Bf16,
+    /// Signed 8-bit integer.
     I8,
+    /// Signed 64-bit integer.
     I64,
 }
 
@@ -49,53 +64,65 @@ impl From<curt_kernels::Dtype> for ElementType {
 
 /// Memory that a graph reads or writes as a tensor.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TensorMemory<'a> {
-    pub(crate) start: NonNull<u8>,
-    pub(crate) bytes: usize,
-    pub(crate) element: ElementType,
-    pub(crate) shape: &'a [i64],
+pub struct TensorMemory<'a> {
+    /// Where it lies.
+    pub memory: Memory,
+    /// Its first byte.
+    pub start: NonNull<u8>,
+    /// How many there are; at least those of the shape.
+    pub bytes: usize,
+    /// Element type.
+    pub element: ElementType,
+    /// Dimensions, outermost first.
+    pub shape: &'a [i64],
 }
 
 /// What a run reads and writes.
-pub(crate) struct Binding {
+pub struct Binding {
     binding: NonNull<sys::OrtIoBinding>,
-    cpu: NonNull<sys::OrtMemoryInfo>,
+    host: NonNull<sys::OrtMemoryInfo>,
+    /// Keeps the session alive that the binding refers to; dropped last.
+    _session: Arc<SharedSessionInner>,
 }
 
-// SAFETY: both pointers are owned by this value alone, and ONNX Runtime ties neither to a thread.
+// SAFETY: both pointers are owned by this value alone and used through `&mut` or during a run, and ONNX Runtime ties
+// neither to a thread.
 unsafe impl Send for Binding {}
 
 impl Binding {
-    pub(super) fn new(session: &mut ort::session::Session) -> Result<Self> {
+    pub(crate) fn new(session: Arc<SharedSessionInner>) -> Result<Self> {
         let mut binding = std::ptr::null_mut();
-        let mut cpu = std::ptr::null_mut();
-        // SAFETY: the session is alive and both out-pointers are valid. The binding outlives neither: `Decoder` owns
-        // session and binding and drops the binding first.
+        let mut host = std::ptr::null_mut();
+        // SAFETY: the session is alive (a reference is held, and kept in the binding) and both out-pointers are valid.
         unsafe {
-            check(
+            done(
                 (ort::api().CreateCpuMemoryInfo)(
                     sys::OrtAllocatorType::OrtDeviceAllocator,
                     sys::OrtMemType::OrtMemTypeDefault,
-                    &mut cpu,
+                    &mut host,
                 ),
-                "describing CPU memory",
+                "describing the host's memory",
             )?;
-            check(
+            done(
                 (ort::api().CreateIoBinding)(session.ptr().cast_mut(), &mut binding),
                 "creating a binding",
             )?;
         }
-        match (NonNull::new(binding), NonNull::new(cpu)) {
-            (Some(binding), Some(cpu)) => Ok(Self { binding, cpu }),
-            _ => Err(crate::Error::Session {
-                action: "creating a binding".into(),
-                message: "success, but no binding".into(),
+        match (NonNull::new(binding), NonNull::new(host)) {
+            (Some(binding), Some(host)) => Ok(Self {
+                binding,
+                host,
+                _session: session,
             }),
+            _ => Err(Error::runtime(
+                "creating a binding",
+                "success, but no binding",
+            )),
         }
     }
 
     /// Lets go of everything bound.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         // SAFETY: the binding is alive.
         unsafe {
             (ort::api().ClearBoundInputs)(self.binding.as_ptr());
@@ -103,18 +130,18 @@ impl Binding {
         }
     }
 
-    pub(super) fn ptr(&self) -> *const sys::OrtIoBinding {
+    pub(crate) fn ptr(&self) -> *const sys::OrtIoBinding {
         self.binding.as_ptr()
     }
 
     /// Makes the input `name` read `memory`. What was bound to it before is let go.
     ///
     /// # Errors
-    /// [`crate::Error::Session`] for a name the graph does not have, or memory too small for the shape.
+    /// [`Error::Runtime`] for a name the graph does not have, or memory too small for the shape.
     ///
     /// # Safety
     /// `memory` must be valid for its bytes until the name is bound anew or the binding is dropped.
-    pub(crate) unsafe fn input(&mut self, name: &CStr, memory: TensorMemory<'_>) -> Result<()> {
+    pub unsafe fn input(&mut self, name: &CStr, memory: TensorMemory<'_>) -> Result<()> {
         // SAFETY: forwarded.
         unsafe { self.bind(ort::api().BindInput, name, memory, "binding an input") }
     }
@@ -126,7 +153,7 @@ impl Binding {
     ///
     /// # Safety
     /// As [`Self::input`].
-    pub(crate) unsafe fn output(&mut self, name: &CStr, memory: TensorMemory<'_>) -> Result<()> {
+    pub unsafe fn output(&mut self, name: &CStr, memory: TensorMemory<'_>) -> Result<()> {
         // SAFETY: forwarded.
         unsafe { self.bind(ort::api().BindOutput, name, memory, "binding an output") }
     }
@@ -142,13 +169,16 @@ impl Binding {
         memory: TensorMemory<'_>,
         action: &'static str,
     ) -> Result<()> {
+        let place = match memory.memory {
+            Memory::Host => self.host,
+        };
         let mut value = std::ptr::null_mut();
         // SAFETY: memory info, shape and name are alive; the memory is the caller's promise. The binding keeps its own
         // reference to the value, so ours is released at once.
         unsafe {
-            check(
+            done(
                 (ort::api().CreateTensorWithDataAsOrtValue)(
-                    self.cpu.as_ptr(),
+                    place.as_ptr(),
                     memory.start.as_ptr().cast(),
                     memory.bytes,
                     memory.shape.as_ptr(),
@@ -160,7 +190,7 @@ impl Binding {
             )?;
             let status = call(self.binding.as_ptr(), name.as_ptr(), value);
             (ort::api().ReleaseValue)(value);
-            check(status, action)
+            done(status, action)
         }
     }
 }
@@ -170,7 +200,7 @@ impl Drop for Binding {
         // SAFETY: both pointers were created in `new` and are released once.
         unsafe {
             (ort::api().ReleaseIoBinding)(self.binding.as_ptr());
-            (ort::api().ReleaseMemoryInfo)(self.cpu.as_ptr());
+            (ort::api().ReleaseMemoryInfo)(self.host.as_ptr());
         }
     }
 }

@@ -1,0 +1,229 @@
+//! Inputs and outputs of a step, beside keys and values.
+
+use half::f16;
+
+use super::Input;
+use crate::error::{Error, Result};
+use crate::kv::{KvPlan, Slab};
+use crate::package::{DecoderGraph, LogitsDtype};
+
+/// Tokens that one prefill step takes. Longer prompts go in several steps: most exports compute the logits of every
+/// position, 100 MB a step at a vocabulary of 49,152.
+pub(super) const PREFILL_STEP_TOKENS: usize = 512;
+
+/// What a graph's inputs and outputs need for each position.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepShape {
+    /// Logits of one position.
+    pub(super) vocabulary: usize,
+    pub(super) logits_dtype: LogitsDtype,
+    /// The graph gives logits of the last position alone.
+    pub(super) last_logits_only: bool,
+}
+
+impl StepShape {
+    pub(super) fn of(graph: &DecoderGraph) -> Self {
+        Self {
+            vocabulary: graph.vocabulary,
+            logits_dtype: graph.logits_dtype,
+            last_logits_only: graph.last_logits_only,
+        }
+    }
+
+    /// Positions of `input`, which the graph takes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none; [`Error::Option`] for ids that the graph does not know.
+    pub(super) fn positions(&self, input: Input<'_>) -> Result<usize> {
+        let count = match input {
+            Input::Tokens(tokens) => {
+                let unknown = tokens.iter().find(|&&t| t as usize >= self.vocabulary);
+                if let Some(unknown) = unknown {
+                    let expected = format!("token ids below {}", self.vocabulary);
+                    return Err(Error::option("input", expected, unknown));
+                }
+                tokens.len()
+            }
+        };
+        match count {
+            0 => Err(refused("positions of an input (at least)", 1, 0)),
+            n => Ok(n),
+        }
+    }
+
+    /// Positions of each row that a step of `count` gives logits of.
+    pub(super) fn given(&self, count: usize) -> usize {
+        if self.last_logits_only { 1 } else { count }
+    }
+
+    /// Bytes of logits that the graph writes in a step of `count` positions of `rows` rows, and of the same in f32 where
+    /// it writes another type.
+    fn logits_bytes(&self, rows: usize, count: usize) -> Option<(usize, usize)> {
+        let element = match self.logits_dtype {
+            LogitsDtype::F32 => 4,
+            LogitsDtype::F16 => 2,
+        };
+        let written = rows
+            .checked_mul(self.given(count))?
+            .checked_mul(self.vocabulary)?
+            .checked_mul(element)?;
+        let widened = match self.logits_dtype {
+            LogitsDtype::F32 => 0,
+            LogitsDtype::F16 => rows.checked_mul(self.vocabulary)?.checked_mul(4)?,
+        };
+        Some((written, widened))
+    }
+
+    /// Bytes of logits that are in memory after a step of `count` positions of `rows` rows.
+    pub(super) fn resident_logits_bytes(&self, rows: usize, count: usize) -> u64 {
+        let bytes = self.logits_bytes(rows, count);
+        let sum = bytes.and_then(|(written, widened)| written.checked_add(widened));
+        sum.map_or(u64::MAX, |sum| sum as u64)
+    }
+}
+
+/// Inputs and outputs of a step, sized for the plan.
+pub(super) struct Buffers {
+    /// `[rows, tokens]`
+    pub(super) input_ids: Slab,
+    /// `[rows, positions]`, all ones: every row is as long as the others.
+    pub(super) attention_mask: Slab,
+    /// `[rows, tokens]`
+    pub(super) position_ids: Slab,
+    /// `[rows, tokens or 1, vocabulary]` as the graph writes them.
+    pub(super) logits: Slab,
+    /// `[rows, vocabulary]` in f32, where the graph writes another type; else one unused page.
+    logits_f32: Slab,
+    shape: StepShape,
+    /// Where the logits of the last position of row 0 begin, and how far apart rows are, in elements.
+    place: (usize, usize),
+    /// Rows whose logits are there.
+    rows: usize,
+}
+
+impl Buffers {
+    /// Maps the memory of steps within `plan`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for more than an address can name, [`Error::Io`] where the system refuses.
+    pub(super) fn new(shape: StepShape, plan: KvPlan) -> Result<Self> {
+        let tokens = plan.rows.max(PREFILL_STEP_TOKENS.min(plan.capacity_tokens));
+        let ids = |count: Option<usize>| count.and_then(|n| n.checked_mul(size_of::<i64>()));
+        let positions = ids(plan.rows.checked_mul(plan.capacity_tokens));
+        // `tokens` of one row or one of each row: what they write is the same.
+        let logits = shape.logits_bytes(if shape.last_logits_only { plan.rows } else { 1 }, tokens);
+        let widened = shape.logits_bytes(plan.rows, 1).map(|(_, widened)| widened);
+        let (Some(tokens), Some(positions), Some((logits, _)), Some(widened)) =
+            (ids(Some(tokens)), positions, logits, widened)
+        else {
+            let most = isize::MAX as usize;
+            return Err(refused("bytes of a step (at most)", most, usize::MAX));
+        };
+        let mut attention_mask = Slab::new(positions)?;
+        attention_mask.elements_mut::<i64>().fill(1);
+        Ok(Self {
+            input_ids: Slab::new(tokens)?,
+            attention_mask,
+            position_ids: Slab::new(tokens)?,
+            logits: Slab::new(logits)?,
+            logits_f32: Slab::new(widened)?,
+            shape,
+            place: (0, 0),
+            rows: 0,
+        })
+    }
+
+    /// Bytes of them that lie in memory now; 0 where the system does not say.
+    pub(super) fn resident_bytes(&self) -> u64 {
+        [
+            &self.input_ids,
+            &self.attention_mask,
+            &self.position_ids,
+            &self.logits,
+            &self.logits_f32,
+        ]
+        .map(Slab::resident_bytes)
+        .iter()
+        .sum()
+    }
+
+    /// Puts `count` positions of `input`, from position `first` on, where the next step reads them.
+    pub(super) fn place(&mut self, input: Input<'_>, first: usize, count: usize) {
+        match input {
+            Input::Tokens(tokens) => {
+                let slots = self.input_ids.elements_mut::<i64>().iter_mut();
+                let tokens = tokens.iter().skip(first).take(count);
+                for (slot, &token) in slots.zip(tokens) {
+                    *slot = i64::from(token);
+                }
+            }
+        }
+    }
+
+    /// A step has written logits of `rows` rows with `count` new positions each.
+    pub(super) fn written(&mut self, rows: usize, count: usize) {
+        let vocabulary = self.shape.vocabulary;
+        let given = self.shape.given(count);
+        self.rows = rows;
+        self.place = ((given - 1) * vocabulary, given * vocabulary);
+        if self.shape.logits_dtype == LogitsDtype::F16 {
+            self.widen();
+        }
+    }
+
+    /// Gives the memory of all logits but the last position's of row 0, the only row, back to the system.
+    pub(super) fn release_prefill(&mut self) {
+        let vocabulary = self.shape.vocabulary;
+        let element = match self.shape.logits_dtype {
+            LogitsDtype::F32 => {
+                let (first, _) = self.place;
+                let logits = self.logits.elements_mut::<f32>();
+                logits.copy_within(first..first + vocabulary, 0);
+                4
+            }
+            // These have been widened, and lie apart.
+            LogitsDtype::F16 => 2,
+        };
+        self.place = (0, vocabulary);
+        self.logits.release(vocabulary * element..usize::MAX);
+    }
+
+    /// Logits after the last position of `row`: `[vocabulary]`. Empty for a row that the last step did not have.
+    pub(super) fn logits(&self, row: usize) -> &[f32] {
+        if row >= self.rows {
+            return &[];
+        }
+        let (first, stride) = self.place;
+        let (slab, start) = match self.shape.logits_dtype {
+            LogitsDtype::F32 => (&self.logits, first + row * stride),
+            LogitsDtype::F16 => (&self.logits_f32, row * self.shape.vocabulary),
+        };
+        slab.elements::<f32>()
+            .get(start..start + self.shape.vocabulary)
+            .unwrap_or(&[])
+    }
+
+    fn widen(&mut self) {
+        let (first, stride) = self.place;
+        let vocabulary = self.shape.vocabulary;
+        let narrow = self.logits.elements::<u16>();
+        let wide = self.logits_f32.elements_mut::<f32>();
+        for row in 0..self.rows {
+            let from = &narrow[first + row * stride..][..vocabulary];
+            let to = &mut wide[row * vocabulary..][..vocabulary];
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to = f16::from_bits(from).to_f32();
+            }
+        }
+    }
+}
+
+pub(super) fn refused(what: &'static str, expected: usize, got: usize) -> Error {
+    curt_kernels::ShapeError {
+        op: "Decoder",
+        what,
+        expected,
+        got,
+    }
+    .into()
+}
