@@ -1,53 +1,36 @@
-//! Rule 3: `runtime` names no device. Policy arrives as options; profiles live in `targets/`.
+//! Rule 3: `runtime` names no model or maker of devices. Policy arrives as options; profiles live in `targets/`. An
+//! operating system may be named, where a system call differs.
 
-use crate::source::{Keep, blank, identifiers, line_of};
-use crate::{assert_none, root, rust_files};
+use std::sync::LazyLock;
 
-/// Devices, and the systems that stand for them.
-const DEVICES: [&str; 14] = [
-    "android",
-    "ios",
-    "iphone",
-    "ipad",
-    "pixel6",
-    "jetson",
-    "orin",
-    "xavier",
-    "nano",
-    "tegra",
-    "raspberry",
-    "rpi",
-    "snapdragon",
-    "hexagon",
-];
+use regex::Regex;
+
+use crate::{assert_none, code, line_of, root, rust_files};
+
+/// A model or a maker as a word: in `JetsonOrin`, `jetson_orin` and `"orin"`, not in `Scenarios` or `as_nanos`.
+static DEVICE: LazyLock<Regex> = LazyLock::new(|| {
+    let names = "iphone|ipad|pixel[0-9]|jetson|orin|xavier|nano|tegra|raspberry|rpi|snapdragon|hexagon|\
+                 nvidia|qualcomm|samsung|mediatek|rockchip";
+    let capital = names
+        .split('|')
+        .map(|name| format!("{}{}", name[..1].to_uppercase(), &name[1..]))
+        .collect::<Vec<_>>()
+        .join("|");
+    Regex::new(&format!(
+        "(?:^|[^a-zA-Z])(?:{names})(?:$|[^a-z])|(?:{capital})(?:$|[^a-z])"
+    ))
+    .unwrap()
+});
 
 fn violations(file: &str, text: &str) -> Vec<String> {
-    let code = blank(text, Keep::CodeAndLiterals);
-    let mut found = Vec::new();
-    for (at, identifier) in identifiers(&code) {
-        if let Some(word) = words(identifier)
-            .into_iter()
-            .find(|word| DEVICES.contains(&word.as_str()))
-        {
-            found.push(format!(
-                "{file}:{}: `{identifier}` names a device ({word})",
-                line_of(&code, at)
-            ));
-        }
-    }
+    let code = code(text);
+    let found = DEVICE.find_iter(&code);
     found
-}
-
-/// The words of an identifier, lower-case: `JetsonOrin_nano` is `jetson`, `orin`, `nano`.
-fn words(identifier: &str) -> Vec<String> {
-    let mut spaced = String::new();
-    for c in identifier.chars() {
-        if c.is_uppercase() && !spaced.ends_with(char::is_uppercase) {
-            spaced.push(' ');
-        }
-        spaced.push(if c == '_' { ' ' } else { c });
-    }
-    spaced.split_whitespace().map(str::to_lowercase).collect()
+        .map(|name| {
+            let line = line_of(&code, name.start() + 1);
+            format!("{file}:{line}: names a device: {:?}", name.as_str())
+        })
+        .collect()
 }
 
 #[test]
@@ -62,20 +45,20 @@ fn the_runtime_names_none() {
 }
 
 #[test]
-fn names_in_code_and_literals_are_found() {
+fn models_and_makers_are_found_and_systems_are_not() {
     for bad in [
         "struct JetsonNano;",
         "if name == \"orin\" {",
-        "#[cfg(target_os = \"android\")]",
-        "fn is_ios() {}",
+        "fn is_iphone() {}",
+        "const MAKER: &str = \"nvidia\";",
     ] {
         assert_eq!(violations("bad.rs", bad).len(), 1, "{bad}");
     }
     for good in [
         "// as on a Jetson",
+        "#[cfg(target_os = \"android\")]",
         "let ratios = [0.5];",
-        "fn pixels() {}",
-        "let nanos = 3;",
+        "let nanos = since.as_nanos();",
         "Scenarios::new()",
     ] {
         assert_eq!(violations("good.rs", good), [""; 0], "{good}");

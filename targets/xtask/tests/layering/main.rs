@@ -1,15 +1,18 @@
-//! The arrows and rules of the house (README, *Invariants*), enforced on the source text.
-//!
-//! Each rule is a function from text to violations, so that a test can also show it a text that breaks it.
+//! The arrows and rules of the house (README, *Invariants*) that neither the compiler nor a lint can hold: they are read
+//! from the source text, which is formatted. Each rule is a function from text to violations, so that a test can also show
+//! it a text that breaks it.
 
+mod arrows;
 mod devices;
 mod kernels;
 mod ort;
 mod readme;
-mod source;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
 
 /// The checkout.
 fn root() -> PathBuf {
@@ -54,6 +57,25 @@ fn rust_files(dir: &Path) -> Vec<(PathBuf, String)> {
     files(dir, |path| {
         path.extension().is_some_and(|extension| extension == "rs")
     })
+}
+
+static COMMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)//.*$").unwrap());
+/// Items of tests, as rustfmt lays them out: up to the brace that closes in the first column.
+static TESTS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?ms)^#\[cfg\((?:test|all\(test\b[^\n]*)\)\]\n(?:[^\n{;]*;|[^\n]*?\{.*?^\})")
+        .unwrap()
+});
+
+/// `text` without comments and without what only tests compile. Lines keep their numbers.
+fn code(text: &str) -> String {
+    let text = COMMENT.replace_all(text, "");
+    let lines = |gone: &Captures<'_>| "\n".repeat(gone[0].matches('\n').count());
+    TESTS.replace_all(&text, lines).into_owned()
+}
+
+/// The number of the line that holds the byte `at`.
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
 }
 
 /// Fails with every violation, and the rule they break.
