@@ -20,6 +20,9 @@
 //! is cached of it, [`reading`] finds the answer in a text and says which answers are the same, [`paths`] runs N paths from one
 //! prompt: launches, checks, resumes, votes.
 
+// What is to be said is a value; a full disk or a reader that has left must not end the process.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod answer;
 pub mod engine;
 mod error;

@@ -4,6 +4,9 @@
 //! at named token counts would read. [`train()`] rebuilds what was not kept, finds the check point and the few layers that
 //! suffice, and fits heads of the runtime's file format and their controls.
 
+// What is to be said is a value; a full disk or a reader that has left must not end the process.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod calibrate;
 pub mod collect;
 pub mod controls;

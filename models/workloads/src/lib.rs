@@ -13,6 +13,9 @@
 //!
 //! A workload is a folder ([`Workload::open`] says of which files), or one JSONL or CSV file with a prompt file.
 
+// What is to be said is a value; a full disk or a reader that has left must not end the process.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod digest;
 mod error;
 pub mod import;

@@ -3,6 +3,9 @@
 //! Arms are data ([`arm`]); a run writes one line for each item × arm ([`record`]); every figure is made of these lines
 //! alone ([`summary`]); the [`verdict`] says in one sentence what they allow to say.
 
+// What is to be said is a value; a full disk or a reader that has left must not end the process.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod arm;
 mod derive;
 mod error;

@@ -1,6 +1,6 @@
 //! `curt ask`: one question, answered by one path or by many.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use curt::paths::{CheckTaken, ReasoningPath};
 use curt::{AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule};
 
 use crate::checks::CheckArgs;
-use crate::{locate, signal};
+use curt_command::{locate, note, out, output, signal};
 
 /// What `curt ask` takes.
 #[derive(clap::Args)]
@@ -97,8 +97,8 @@ pub fn run(args: Args) -> Result<()> {
     let question = question(args.question.as_deref())?;
     let prompt = args.prompt.as_deref().map(PromptFile::read).transpose()?;
     let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
-    // Until here the system's own handling ends the process: there is nothing to lose yet.
-    let cancel = signal::cancelled_by_ctrl_c()?;
+    // Until here ctrl-C ends the process: there is nothing to lose yet.
+    let cancel = signal::cancelled_by_ctrl_c();
     let pattern_known = args.answer_pattern.is_some()
         || prompt
             .as_ref()
@@ -145,16 +145,15 @@ pub fn run(args: Args) -> Result<()> {
         view.show(&event)
     });
     if view.stream {
-        println!();
+        out!("")?;
     }
     let answer = answer?;
     if args.json {
-        serde_json::to_writer_pretty(io::stdout().lock(), &answer)?;
-        println!();
+        output::json(&answer)?;
     } else if args.quiet {
-        println!("{}", answer.answer.as_deref().unwrap_or(&answer.text));
+        print_answer(answer.answer.as_deref().unwrap_or(&answer.text))?;
     } else {
-        print_text(&answer, view.stream);
+        print_text(&answer, view.stream)?;
         print_cost(&answer);
     }
     Ok(())
@@ -164,7 +163,7 @@ fn question(given: Option<&str>) -> Result<String> {
     match given {
         Some(text) if text != "-" => Ok(text.to_string()),
         None if io::stdin().is_terminal() => {
-            eprintln!("curt: type the question, then ctrl-D");
+            note!("curt: type the question, then ctrl-D");
             read_question()
         }
         _ => read_question(),
@@ -194,7 +193,7 @@ impl View {
         match event {
             Event::Planned(plan) if self.report => {
                 let kv = &plan.kv;
-                eprintln!(
+                note!(
                     "KV cache: {} × {} tokens × {}{} = {}; logits: {}",
                     counted(kv.rows, "row"),
                     kv.capacity_tokens,
@@ -207,13 +206,12 @@ impl View {
                     bytes(plan.logits_bytes)
                 );
                 if self.paths > 1 && self.stream {
-                    eprintln!("path 0 of {}:", self.paths);
+                    note!("path 0 of {}:", self.paths);
                 }
             }
             Event::Text { path: 0, text } if self.stream => {
-                print!("{text}");
                 // A terminal that is gone shows itself at the final print.
-                let _ = io::stdout().flush();
+                let _ = output::answer(text);
             }
             Event::Checked { check, paths } if self.report => show_check(check, paths),
             _ => {}
@@ -223,9 +221,13 @@ impl View {
 
 /// One line a path, the best first.
 fn show_check(check: &CheckTaken, paths: &[ReasoningPath]) {
-    eprintln!(
+    note!(
         "check at {} tokens by {}: {} of {} go on ({:.2} ms)",
-        check.at_tokens, check.signal, check.kept, check.scored, check.score_ms
+        check.at_tokens,
+        check.signal,
+        check.kept,
+        check.scored,
+        check.score_ms
     );
     let mut scored: Vec<_> = paths
         .iter()
@@ -240,40 +242,47 @@ fn show_check(check: &CheckTaken, paths: &[ReasoningPath]) {
             .collect();
         if !these.is_empty() {
             let what = if kept { "go on" } else { "dropped" };
-            eprintln!("  {what:<8} {}", these.join(", "));
+            note!("  {what:<8} {}", these.join(", "));
         }
     }
 }
 
-fn print_text(answer: &Answer, streamed: bool) {
+/// A text of the model, and the line end after it.
+fn print_answer(text: &str) -> Result<()> {
+    output::answer(text)?;
+    out!("")
+}
+
+fn print_text(answer: &Answer, streamed: bool) -> Result<()> {
     let several = answer.paths.len() > 1;
     for note in &answer.notes {
-        eprintln!("note: {note}");
+        note!("note: {note}");
     }
     if !streamed && (!several || answer.votes.is_empty()) {
         for path in &answer.paths {
             if several {
-                println!("path {}:", path.id);
+                out!("path {}:", path.id)?;
             }
-            println!("{}", path.text.trim());
+            print_answer(path.text.trim())?;
         }
     } else if !streamed {
-        println!("{}", answer.text.trim());
+        print_answer(answer.text.trim())?;
     }
     if several && !answer.votes.is_empty() {
         let voters: Vec<_> = answer.paths.iter().filter(|p| p.finish.votes()).collect();
         let silent = voters.iter().filter(|p| p.answer.is_none()).count();
         for vote in &answer.votes {
             let of = voters.len();
-            eprintln!("{:>4} of {of}: {}", vote.paths.len(), vote.answer);
+            note!("{:>4} of {of}: {}", vote.paths.len(), vote.answer);
         }
         if silent > 0 {
-            eprintln!("{silent:>4} of {}: no answer", voters.len());
+            note!("{silent:>4} of {}: no answer", voters.len());
         }
     }
     if let Some(found) = &answer.answer {
-        println!("answer: {found}");
+        out!("answer: {found}")?;
     }
+    Ok(())
 }
 
 fn print_cost(answer: &Answer) {
@@ -284,14 +293,14 @@ fn print_cost(answer: &Answer) {
     } else {
         String::new()
     };
-    eprintln!(
+    note!(
         "{} of prompt{reused}, {} generated by {}",
         counted(tokens.prompt, "token"),
         counted(tokens.generated, "token"),
         counted(answer.paths.len(), "path"),
     );
     if let Some(saved) = saved(answer) {
-        eprintln!("{saved}");
+        note!("{saved}");
     }
     let mut line = format!(
         "load {:.0} ms, prefill {:.1} ms, fork {:.1} ms, decode {:.1} ms ({:.0} tokens/s)",
@@ -311,7 +320,7 @@ fn print_cost(answer: &Answer) {
     if let Some(peak) = answer.peak_resident_bytes {
         line.push_str(&format!(", peak {}", bytes(peak)));
     }
-    eprintln!("{line}");
+    note!("{line}");
 }
 
 /// What pruning saved, as far as this one run can say: the paths that went on tell how long the others would have been.

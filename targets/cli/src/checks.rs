@@ -9,7 +9,7 @@ use curt::Package;
 use curt::head::StopHead;
 use curt::paths::{Check, Keep, Signal};
 
-use crate::locate;
+use curt_command::locate;
 
 /// Name of the head that is used where none is named.
 pub const DEFAULT_HEAD: &str = "kv";

@@ -10,7 +10,7 @@ use curt_train::collect::{CollectOptions, Progress, collect};
 use curt_workload::{Part, Workload};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{locate, signal};
+use curt_command::{locate, note, out, signal};
 
 /// What `curt collect` takes.
 #[derive(clap::Args)]
@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
         check_at,
         limit: args.limit,
         seed: args.seed,
-        cancel: signal::cancelled_by_ctrl_c()?,
+        cancel: signal::cancelled_by_ctrl_c(),
     };
     let mut view = View::new();
     let collected = collect(&mut engines, &workload, &options, &mut |p| view.show(p));
@@ -115,8 +115,7 @@ pub fn run(args: Args) -> Result<()> {
             options.dir.display()
         )
     })?;
-    println!("{}: {}", options.dir.display(), summary(&collected));
-    Ok(())
+    out!("{}: {}", options.dir.display(), summary(&collected))
 }
 
 fn summary(p: &Progress) -> String {
@@ -166,7 +165,7 @@ impl View {
             self.bar.set_message("earlier items' caches rebuilt");
             if self.bar.is_hidden() && self.said.elapsed() >= LOG_EVERY {
                 self.said = Instant::now();
-                eprintln!("{} of {} earlier items' caches rebuilt", pass.done, pass.of);
+                note!("{} of {} earlier items' caches rebuilt", pass.done, pass.of);
             }
             return;
         }
@@ -180,7 +179,7 @@ impl View {
         self.bar.set_message(summary(p));
         if self.bar.is_hidden() && (p.paths == 0 || self.said.elapsed() >= LOG_EVERY) {
             self.said = Instant::now();
-            eprintln!("{}{}", summary(p), left(p));
+            note!("{}{}", summary(p), left(p));
         }
     }
 }

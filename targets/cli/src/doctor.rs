@@ -7,7 +7,8 @@ use curt::SamplingDefaults;
 use curt::engine::{AskOptions, Engine, Question};
 use serde::Deserialize;
 
-use crate::locate;
+use curt_command::output::one_line;
+use curt_command::{locate, out};
 
 /// File of a package that holds greedy transcripts made by its recipe.
 const TRANSCRIPT: &str = "transcript.json";
@@ -37,31 +38,31 @@ struct TranscribedPrompt {
 
 /// Runs `curt doctor`. Fails where the replay differs.
 pub fn run(args: Args) -> Result<()> {
-    let line = |name: &str, value: String| println!("{name:<16}{value}");
-    line("curt", env!("CARGO_PKG_VERSION").into());
+    let line = |name: &str, value: String| out!("{name:<16}{}", one_line(&value));
+    line("curt", env!("CARGO_PKG_VERSION").into())?;
     line(
         "machine",
         format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-    );
+    )?;
     if let Some(model) = cpu_model() {
-        line("processor", model);
+        line("processor", model)?;
     }
     line(
         "cores",
         std::thread::available_parallelism().map_or("not known".into(), |n| n.to_string()),
-    );
-    line("ISA", isa().join(" "));
+    )?;
+    line("ISA", isa().join(" "))?;
     locate::load_library()?;
     let library = curt::session::library_info()?;
     line(
         "ONNX Runtime",
         format!("{} ({})", library.version, library.file.display()),
-    );
-    line("compiled-in EPs", library.providers.join(", "));
+    )?;
+    line("compiled-in EPs", library.providers.join(", "))?;
 
     let dir = locate::package(args.package.as_deref())?;
     let mut engine = locate::open_engine(Some(&dir), args.threads)?;
-    line("package", dir.display().to_string());
+    line("package", dir.display().to_string())?;
     let rows = engine.probe_row_invariance()?;
     line(
         "rows",
@@ -77,7 +78,7 @@ pub fn run(args: Args) -> Result<()> {
                 rows.max_difference, rows.batches
             )
         },
-    );
+    )?;
     replay(&dir, &mut engine)
 }
 
@@ -85,8 +86,7 @@ pub fn run(args: Args) -> Result<()> {
 fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
     let file = dir.join(TRANSCRIPT);
     if !file.exists() {
-        println!("{:<16}none in this package", "transcript");
-        return Ok(());
+        return out!("{:<16}none in this package", "transcript");
     }
     let text =
         std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -126,10 +126,11 @@ fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
         }
     }
     let all = transcript.prompts.len();
-    println!(
+    out!(
         "{:<16}{same} of {all} replay token for token (made with ONNX Runtime {})",
-        "transcript", transcript.onnxruntime
-    );
+        "transcript",
+        transcript.onnxruntime
+    )?;
     match first_difference {
         None => Ok(()),
         Some(difference) => bail!(

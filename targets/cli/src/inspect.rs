@@ -9,7 +9,8 @@ use curt::package::LoadReport;
 use serde::Serialize;
 
 use crate::ask::bytes;
-use crate::locate;
+use curt_command::output::{self, one_line};
+use curt_command::{locate, out};
 
 /// What `curt inspect` takes.
 #[derive(clap::Args)]
@@ -33,11 +34,11 @@ pub fn run(args: Args) -> Result<()> {
             .collect(),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&inspected)?);
+        output::json(&inspected)?;
     } else {
-        print(&inspected.report);
+        print(&inspected.report)?;
         for head in &inspected.heads {
-            println!("{:<16}{}", "head", head.line());
+            out!("{:<16}{}", "head", one_line(&head.line()))?;
         }
     }
     Ok(())
@@ -105,12 +106,12 @@ impl Head {
     }
 }
 
-fn print(report: &LoadReport) {
-    let line = |name: &str, value: String| println!("{name:<16}{value}");
-    line("package", report.dir.clone());
-    line("architecture", report.model_type.clone());
+fn print(report: &LoadReport) -> Result<()> {
+    let line = |name: &str, value: String| out!("{name:<16}{}", one_line(&value));
+    line("package", report.dir.clone())?;
+    line("architecture", report.model_type.clone())?;
     for (file, size) in &report.files {
-        line("file", format!("{file}  {}", bytes(*size)));
+        line("file", format!("{file}  {}", bytes(*size)))?;
     }
     for weights in &report.quantisation {
         line(
@@ -120,35 +121,35 @@ fn print(report: &LoadReport) {
                 weights.weights as f64 / 1e6,
                 weights.stored_as
             ),
-        );
+        )?;
     }
-    line("layers", report.layers.to_string());
+    line("layers", report.layers.to_string())?;
     line(
         "KV",
         format!(
             "{} heads of {}, {}, {}",
             report.kv_heads, report.head_dim, report.kv_dtype, report.kv_layout
         ),
-    );
-    line("KV per token", bytes(report.kv_bytes_per_token));
-    line("context", format!("{} tokens", report.context_tokens));
+    )?;
+    line("KV per token", bytes(report.kv_bytes_per_token))?;
+    line("context", format!("{} tokens", report.context_tokens))?;
     line(
         "vocabulary",
         format!("{} tokens, logits {}", report.vocabulary, report.logits),
-    );
+    )?;
     let eos: Vec<String> = report
         .eos
         .iter()
         .map(|(id, text)| format!("{id} {text:?}"))
         .collect();
-    line("end of path", eos.join(", "));
+    line("end of path", eos.join(", "))?;
     line(
         "chat template",
         report
             .chat_template
             .clone()
             .unwrap_or_else(|| "none".into()),
-    );
+    )?;
     line(
         "prompt file",
         if report.prompt_file {
@@ -157,13 +158,13 @@ fn print(report: &LoadReport) {
             "none"
         }
         .into(),
-    );
+    )?;
     line(
         "licence",
         report
             .licence
             .clone()
             .unwrap_or_else(|| "not stated".into()),
-    );
-    line("fingerprint", report.fingerprint.clone());
+    )?;
+    line("fingerprint", report.fingerprint.clone())
 }

@@ -15,7 +15,7 @@ use curt_train::{Event, PoolingKind, TrainOptions, Trained, report, train};
 use curt_workload::Workload;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{locate, signal};
+use curt_command::{locate, note, out, signal};
 
 /// What `curt train-head` takes.
 #[derive(clap::Args)]
@@ -134,7 +134,7 @@ pub fn run(args: Args) -> Result<()> {
         budget_share: args.budget,
         fit: FitOptions::default(),
         seed: args.seed,
-        cancel: signal::cancelled_by_ctrl_c()?,
+        cancel: signal::cancelled_by_ctrl_c(),
     };
     let clock = Instant::now();
     let mut view = View::new();
@@ -144,13 +144,12 @@ pub fn run(args: Args) -> Result<()> {
     view.bar.finish_and_clear();
     let mut trained = trained?;
     outputs.write(&mut trained)?;
-    print!("{}", report::render(&trained.report));
-    println!(
+    out!("{}", report::render(&trained.report).trim_end())?;
+    out!(
         "{}: {:.0} s",
         args.out.display(),
         clock.elapsed().as_secs_f64()
-    );
-    Ok(())
+    )
 }
 
 /// Files to write.
@@ -246,7 +245,7 @@ impl View {
                 self.bar.set_message("questions rebuilt");
                 if self.bar.is_hidden() && self.said.elapsed() >= LOG_EVERY {
                     self.said = Instant::now();
-                    eprintln!("{} of {} questions rebuilt", pass.done, pass.of);
+                    note!("{} of {} questions rebuilt", pass.done, pass.of);
                 }
                 return;
             }
@@ -258,6 +257,6 @@ impl View {
             ),
             Event::Head(h) => format!("{}: {:.3}", h.name, h.measured.auroc_within_question),
         };
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| note!("{line}"));
     }
 }

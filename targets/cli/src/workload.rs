@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use curt_workload::import::{self, Layout};
 use curt_workload::{Error, Item, Part, Workload};
 
+use curt_command::{note, out};
+
 /// What `curt workload` can do.
 #[derive(clap::Subcommand)]
 pub enum WorkloadCommand {
@@ -82,7 +84,7 @@ fn check(args: &CheckArgs) -> Result<()> {
         Ok(workload) => workload,
         Err(Error::Invalid { problems }) => {
             for problem in &problems {
-                eprintln!("{problem}");
+                note!("{problem}");
             }
             let noun = if problems.len() == 1 {
                 "problem"
@@ -93,11 +95,10 @@ fn check(args: &CheckArgs) -> Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    print_contents(&workload);
-    Ok(())
+    print_contents(&workload)
 }
 
-fn print_contents(workload: &Workload) {
+fn print_contents(workload: &Workload) -> Result<()> {
     let mut about: Vec<String> = Vec::new();
     about.extend(workload.licence().map(String::from));
     about.extend(workload.recipe().map(|recipe| format!("made by {recipe}")));
@@ -107,25 +108,26 @@ fn print_contents(workload: &Workload) {
     } else {
         format!(" ({})", about.join(", "))
     };
-    println!("{}{about}", workload.name());
+    out!("{}{about}", workload.name())?;
     for (name, part) in [("train", Part::Train), ("held out", Part::HeldOut)] {
-        println!("  {name:<9} {}", counted(workload.part(part)));
+        out!("  {name:<9} {}", counted(workload.part(part)))?;
     }
-    println!("  {:<9} {}", "scorer", workload.scorer().name());
+    out!("  {:<9} {}", "scorer", workload.scorer().name())?;
     match &workload.prompt().answer_pattern {
-        Some(pattern) => println!("  {:<9} {pattern}", "answer"),
-        None => println!(
+        Some(pattern) => out!("  {:<9} {pattern}", "answer")?,
+        None => out!(
             "  {:<9} no pattern: the whole text is the answer, and paths cannot vote",
             "answer"
-        ),
+        )?,
     }
-    println!("  {:<9} {}", "digest", workload.digest());
+    out!("  {:<9} {}", "digest", workload.digest())?;
     if workload.part(Part::Train).is_empty() {
-        println!("no train part: it can be measured on, and no head can be trained on it");
+        out!("no train part: it can be measured on, and no head can be trained on it")?;
     }
     if workload.part(Part::HeldOut).is_empty() {
-        println!("no held-out part: heads can be trained on it, and nothing can be measured on it");
+        out!("no held-out part: heads can be trained on it, and nothing can be measured on it")?;
     }
+    Ok(())
 }
 
 fn counted(items: &[Item]) -> String {
@@ -140,20 +142,19 @@ fn counted(items: &[Item]) -> String {
 
 fn import(args: &ImportArgs) -> Result<()> {
     let made = import::import(args.format.layout(), &args.input, &args.out, args.limit)?;
-    println!(
+    out!(
         "{}: {} items to train on, {} held out",
         args.out.display(),
         made.train,
         made.held_out
-    );
+    )?;
     if made.in_both > 0 {
-        println!(
+        out!(
             "{} of the train part left out: the held-out part asks the same",
             made.in_both
-        );
+        )?;
     }
-    println!(
+    out!(
         "look over its prompt in workload.toml before a run: it was written for the layout, not for your model"
-    );
-    Ok(())
+    )
 }

@@ -6,6 +6,7 @@ mod collect;
 mod command;
 #[cfg(target_os = "linux")]
 mod offline;
+mod output;
 mod readme;
 mod support;
 #[cfg(feature = "train")]

@@ -9,7 +9,9 @@ use curt::paths::SignalName;
 use curt_ablate::arm::{Arm, ArmFile, Skipped};
 use toml::Value;
 
-use crate::{checks, locate};
+use curt_command::locate;
+
+use crate::checks;
 
 /// Heads of a package that arms use where --head names no other: the name in arms, and the package's.
 const PACKAGE_HEADS: [(&str, &str); 4] = [

@@ -15,8 +15,8 @@ use curt_ablate::record::Folder;
 use curt_ablate::run::{EngineRespondent, Respondents, ServerRespondent};
 use curt_workload::Workload;
 
-use crate::{locate, signal};
 use arms::ArmArgs;
+use curt_command::{locate, note, signal};
 use progress::View;
 
 /// What `curt ablate` takes.
@@ -141,14 +141,14 @@ fn ablate(args: Args) -> Result<()> {
         curt::Package::open(&dir).with_context(|| format!("opening {}", dir.display()))?;
     let mut plan = plan::plan(&args, &workload, &package)?;
     for note in &plan.notes {
-        eprintln!("{note}");
+        note!("{note}");
     }
     let asked = plan::asked(&plan.run, &args, &workload);
     let clock = Instant::now();
     let engine = locate::open_engine(Some(&dir), args.threads)?;
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
     plan.run.onnxruntime = Some(curt::session::library_info()?.version.clone());
-    let cancel = signal::cancelled_by_ctrl_c()?;
+    let cancel = signal::cancelled_by_ctrl_c();
     let base = AskOptions {
         sampling: sampling(&args),
         max_kv_bytes: args.max_kv_bytes,
@@ -179,8 +179,7 @@ fn ablate(args: Args) -> Result<()> {
     // As long as the writer is there, no other run can begin in this folder.
     let summary = report::conclude(folder.dir(), &writer.records()?)?;
     drop(writer);
-    report::print(&summary);
-    Ok(())
+    report::print(&summary)
 }
 
 /// The runtime's error as itself, so that the end of the process tells ctrl-C from a failure.
@@ -208,6 +207,5 @@ fn merge(shards: &[PathBuf], out: &Path, without_paths: bool) -> Result<()> {
         merged.write(out, false)?;
     }
     report::say(&merged.notes);
-    report::print(&report::conclude(out, &merged)?);
-    Ok(())
+    report::print(&report::conclude(out, &merged)?)
 }

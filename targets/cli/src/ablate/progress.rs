@@ -9,6 +9,9 @@ use curt_ablate::report::{Table, number};
 use curt_ablate::run::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use curt_command::note;
+use curt_command::output::plain;
+
 /// Time between two tables on a terminal.
 const REDRAW: Duration = Duration::from_millis(500);
 /// Time between two lines where nobody watches.
@@ -81,13 +84,14 @@ impl View {
 
     fn draw(&self) {
         if self.terminal {
-            self.bar.set_message(self.table().text());
+            self.bar
+                .set_message(plain(&self.table().text()).into_owned());
             return;
         }
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let rate = (done - self.before) as f64 / self.began.elapsed().as_secs_f64();
         let left = (total - done) as f64 / rate;
-        eprintln!("{done} of {total} results, about {left:.0} s left");
+        note!("{done} of {total} results, about {left:.0} s left");
     }
 
     fn count(&mut self, record: &Record) {

@@ -9,6 +9,7 @@ use curt_ablate::report::{Table, page};
 use curt_ablate::summary::Summary;
 
 use super::plan;
+use curt_command::{note, out, output};
 
 const SUMMARY: &str = "summary.json";
 const PAGE: &str = "report.html";
@@ -68,16 +69,16 @@ pub fn run(args: &Args) -> Result<()> {
         (Some(Format::Files), _) | (None, Some(_)) => {
             let dir = target(args, &records, &summary, judged_otherwise)?;
             conclude(&dir, &records)?;
-            print(&summary);
+            print(&summary)?;
         }
         (Some(_), Some(out)) => bail!(
             "--out {}: only --format files writes files; leave out one of the two",
             out.display()
         ),
-        (Some(Format::Text) | None, None) => print(&summary),
-        (Some(Format::Markdown), None) => println!("{}", Table::of(&summary).markdown()),
-        (Some(Format::Readme), None) => println!("{}", Table::readme(&summary).markdown()),
-        (Some(Format::Json), None) => println!("{}", serde_json::to_string_pretty(&summary)?),
+        (Some(Format::Text) | None, None) => print(&summary)?,
+        (Some(Format::Markdown), None) => out!("{}", Table::of(&summary).markdown())?,
+        (Some(Format::Readme), None) => out!("{}", Table::readme(&summary).markdown())?,
+        (Some(Format::Json), None) => output::json(&summary)?,
     }
     Ok(())
 }
@@ -164,17 +165,17 @@ pub fn conclude(dir: &Path, records: &Records) -> Result<Summary> {
 }
 
 /// The table, what a reader has to know of it, and the verdict.
-pub fn print(summary: &Summary) {
-    println!("{}", Table::of(summary).text());
+pub fn print(summary: &Summary) -> Result<()> {
+    out!("{}", Table::of(summary).text())?;
     for note in &summary.notes {
-        println!("note: {note}");
+        out!("note: {note}")?;
     }
-    println!("\n{}", summary.verdict.sentence);
+    out!("\n{}", summary.verdict.sentence)
 }
 
 /// What a reader has to know of the records themselves.
 pub fn say(notes: &[String]) {
     for note in notes {
-        eprintln!("note: {note}");
+        note!("note: {note}");
     }
 }

@@ -1,4 +1,4 @@
-//! `curt bench head`: the KV stop head's pooling, beside the machine's own speed and beside other ways to compute it.
+//! `curt-bench head`: the KV stop head's pooling, beside the machine's own speed and beside other ways to compute it.
 
 mod machine;
 mod measure;
@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use curt_kernels::{Dtype, Isa};
 
-use crate::locate;
+use curt_command::{locate, out};
 use problem::{Pooling, Shape};
 
-/// What `curt bench head` takes. One thread; keys and values lie as the runtime keeps them.
+/// What `curt-bench head` takes. One thread; keys and values lie as the runtime keeps them.
 #[derive(clap::Args)]
 pub struct Args {
     /// Instruction set: scalar, neon, avx2 or avx512. Without it, the widest that this processor has.
@@ -56,7 +56,7 @@ pub struct Args {
     record: Option<String>,
 }
 
-/// Runs `curt bench head`.
+/// Runs `curt-bench head`.
 pub fn run(args: Args) -> Result<()> {
     locate::load_library()?;
     let isa = args.isa.unwrap_or_else(Isa::best);
@@ -89,11 +89,11 @@ pub fn run(args: Args) -> Result<()> {
     };
     let mut measurements = Vec::new();
     for (shape, pooling) in cases {
-        println!("{}", record::title(&shape, pooling));
-        println!("{}", record::HEADER);
+        out!("{}", record::title(&shape, pooling))?;
+        out!("{}", record::HEADER)?;
         for &dtype in &args.dtype {
             let measurement = measure::measure(shape, dtype, pooling, isa, args.rounds)?;
-            println!("{}", record::row(&measurement));
+            out!("{}", record::row(&measurement))?;
             measurements.push(measurement);
         }
     }

@@ -1,4 +1,4 @@
-//! `curt bench decode`: prefill once, fork, decode N paths greedily, time each phase.
+//! `curt-bench decode`: prefill once, fork, decode N paths greedily, time each phase.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use curt::session::SessionOptions;
 use curt::{Package, metrics};
 use serde::Serialize;
 
-use crate::{locate, signal};
+use curt_command::{locate, out, signal};
 
-/// What `curt bench decode` takes.
+/// What `curt-bench decode` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// Package folder, or the name of one in curt's cache. Without it, the shipped package.
@@ -76,7 +76,7 @@ struct Measurement {
     peak_resident_bytes: Option<u64>,
 }
 
-/// Runs `curt bench decode`.
+/// Runs `curt-bench decode`.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let dir = locate::package(args.package.as_deref())?;
@@ -114,10 +114,10 @@ pub fn run(args: Args) -> Result<()> {
         ..SessionOptions::default()
     };
     let mut decoder = Decoder::open(&package, plan, &options)?;
-    let cancel = signal::cancelled_by_ctrl_c()?;
+    let cancel = signal::cancelled_by_ctrl_c();
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
     if !args.json {
-        println!(
+        out!(
             "{:>6} {:>12} {:>14} {:>9} {:>12} {:>14} {:>10}",
             "paths",
             "prefill ms",
@@ -126,7 +126,7 @@ pub fn run(args: Args) -> Result<()> {
             "decode ms",
             "decode tok/s",
             "wall ms"
-        );
+        )?;
     }
     let mut reference: Option<Vec<u32>> = expected;
     for &batch in &args.batch {
@@ -219,12 +219,12 @@ fn ids(file: impl AsRef<std::path::Path>) -> Result<Vec<u32>> {
 
 fn print(m: &Measurement, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string(m)?);
+        out!("{}", serde_json::to_string(m)?)?;
         return Ok(());
     }
     // The first token comes from the prefill's logits: the model runs once less than there are tokens.
     let steps = (m.new_tokens - 1) * m.batch;
-    println!(
+    out!(
         "{:>6} {:>12.1} {:>14.0} {:>9.2} {:>12.1} {:>14.0} {:>10.1}",
         m.batch,
         m.prefill_ms,
@@ -233,6 +233,6 @@ fn print(m: &Measurement, json: bool) -> Result<()> {
         m.decode_ms,
         steps as f64 / m.decode_ms * 1e3,
         m.wall_ms
-    );
+    )?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use time::macros::format_description;
 use super::machine::{self, Machine};
 use super::measure::{Measurement, Round};
 use super::problem::{Pooling, Shape};
+use curt_command::out;
 
 /// Folder of the records, from the checkout's root.
 const RECORDS: &str = "targets/records";
@@ -97,7 +98,7 @@ pub fn write(device: &str, measurements: &[Measurement]) -> Result<()> {
         .context("today's date")?;
     let (machine, commit) = (Machine::here(), machine::commit());
     let record = Record {
-        made_by: format!("curt bench head --record {device}"),
+        made_by: format!("curt-bench head --record {device}"),
         date: &date,
         device,
         machine: &machine,
@@ -113,7 +114,7 @@ pub fn write(device: &str, measurements: &[Measurement]) -> Result<()> {
     };
     save("json", serde_json::to_string_pretty(&record)? + "\n")?;
     save("md", render(&record)?)?;
-    println!("wrote {}/{date}-head.{{json,md}}", folder.display());
+    out!("wrote {}/{date}-head.{{json,md}}", folder.display())?;
     Ok(())
 }
 

@@ -30,6 +30,9 @@ fn cache_dir() -> Option<PathBuf> {
 }
 
 /// Loads ONNX Runtime: `ORT_DYLIB_PATH`, else beside the executable, else what `cargo xtask setup` has fetched.
+///
+/// # Errors
+/// Where there is no library, or it is too old.
 pub fn load_library() -> Result<()> {
     let named = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|v| !v.is_empty());
     let fetched = if named { None } else { fetched_library() };
@@ -62,6 +65,9 @@ fn fetched_library() -> Option<PathBuf> {
 }
 
 /// The folder of a package: a path, or the name of one in the user's cache; without either the shipped one.
+///
+/// # Errors
+/// Where there is no such folder.
 pub fn package(named: Option<&Path>) -> Result<PathBuf> {
     let Some(named) = named else {
         let shipped = Path::new(SHIPPED);
@@ -86,6 +92,9 @@ pub fn package(named: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Opens a package with its graph loaded.
+///
+/// # Errors
+/// As [`load_library`], [`package`] and [`curt::Engine::open`].
 pub fn open_engine(named: Option<&Path>, threads: Option<usize>) -> Result<curt::Engine> {
     let dir = package(named)?;
     load_library()?;
@@ -116,6 +125,9 @@ pub fn heads(package: &Path) -> Vec<PathBuf> {
 }
 
 /// A head's file: a path, or the name of one of the package's heads.
+///
+/// # Errors
+/// Where there is no such file; it says which heads there are.
 pub fn head(name: &str, package: &Path) -> Result<PathBuf> {
     let direct = PathBuf::from(name);
     if direct.is_file() {

@@ -1,0 +1,76 @@
+//! What curt's commands share: [`start`] runs one from `main` to its status, [`locate`] finds the library and packages on
+//! this machine, [`output`] is the one place that writes, [`signal`] says what ctrl-C does.
+
+// `output` is the one place that writes: these panic where the disk is full or the reader has left.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod locate;
+pub mod output;
+pub mod signal;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use output::{ReaderLeft, plain, written};
+
+/// Exit status after a failure.
+const FAILED: u8 = 1;
+/// Exit status after a wrong command line, as `clap` gives it.
+const MISUSED: u8 = 2;
+/// Exit status after ctrl-C, as shells give it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+/// Exit status where the reader of standard output has left, as shells give it: 128 + SIGPIPE.
+const READER_LEFT: u8 = 141;
+
+/// Reads the command line, does the `work` that it asks for, says what went wrong and gives the process's status.
+///
+/// `in_words` puts an error of the library, which names fields, in the words of the command line.
+pub fn start<C: Parser>(
+    in_words: impl Fn(&str) -> String,
+    work: impl FnOnce(C) -> Result<()>,
+) -> ExitCode {
+    // Whatever it says: with an empty value or `0`, the library's telemetry would start.
+    // SAFETY: `main` calls this first, so that no other thread runs.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+    env_logger::Builder::from_default_env()
+        .format(|log, record| {
+            // Names of nodes and tensors stand in them.
+            let message = record.args().to_string();
+            writeln!(log, "{}: {}", record.level(), plain(&message))
+        })
+        .init();
+    match C::try_parse() {
+        Ok(command) => ended(
+            signal::handle_ctrl_c().and_then(|()| work(command)),
+            in_words,
+        ),
+        Err(said) => {
+            let printed = said.print();
+            if said.use_stderr() {
+                return ExitCode::from(MISUSED);
+            }
+            // Help and the version were asked for.
+            ended(written(printed), in_words)
+        }
+    }
+}
+
+fn ended(outcome: Result<()>, in_words: impl Fn(&str) -> String) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    if error.is::<ReaderLeft>() {
+        return ExitCode::from(READER_LEFT);
+    }
+    note!("curt: {}", in_words(&format!("{error:#}")));
+    let interrupted = error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref::<curt::Error>(),
+            Some(curt::Error::Cancelled { .. })
+        )
+    });
+    ExitCode::from(if interrupted { INTERRUPTED } else { FAILED })
+}
