@@ -56,7 +56,7 @@ fn attend(c: &mut Criterion) {
             let mut scratch = vec![0.0; Attend::scratch_len(QUERIES, head_dim)];
             let mut pool = |variant: Attend, out: &mut [f32]| {
                 variant
-                    .pool(&keys, &values, 0, &queries, &mut scratch, out)
+                    .pool(&[keys], &[values], 0, &queries, &mut scratch, out)
                     .unwrap();
             };
             let mut plain = vec![0.0; queries.len()];
@@ -64,11 +64,11 @@ fn attend(c: &mut Criterion) {
             group.throughput(Throughput::Bytes(
                 2 * (len * head_dim * dtype.bytes()) as u64,
             ));
-            for variant in Isa::available().flat_map(Attend::variants) {
+            for variant in Isa::available().filter_map(Attend::new) {
                 let mut out = vec![0.0; queries.len()];
                 pool(variant, &mut out);
                 assert_alike(&out, &plain);
-                group.bench_function(BenchmarkId::new(variant.name(), dtype.name()), |b| {
+                group.bench_function(BenchmarkId::new(variant.isa().name(), dtype.name()), |b| {
                     b.iter(|| pool(variant, &mut out));
                 });
             }
@@ -84,15 +84,15 @@ fn mean(c: &mut Criterion) {
             let values = KvView::new(&bytes, dtype, [1, len, head_dim], 0).unwrap();
             let mut plain = vec![0.0; head_dim];
             let scalar = Mean::new(Isa::Scalar).unwrap();
-            scalar.pool(&values, 0, &mut plain).unwrap();
+            scalar.pool(&[values], 0, &mut plain).unwrap();
             group.throughput(Throughput::Bytes(bytes.len() as u64));
             for variant in Isa::available().filter_map(Mean::new) {
                 let mut out = vec![0.0; head_dim];
-                variant.pool(&values, 0, &mut out).unwrap();
+                variant.pool(&[values], 0, &mut out).unwrap();
                 assert_alike(&out, &plain);
                 let id = BenchmarkId::new(variant.isa().name(), dtype.name());
                 group.bench_function(id, |b| {
-                    b.iter(|| variant.pool(&values, 0, &mut out).unwrap());
+                    b.iter(|| variant.pool(&[values], 0, &mut out).unwrap());
                 });
             }
         }

@@ -15,11 +15,11 @@ pub(crate) struct Rows {
     pub(crate) stride: usize,
 }
 
-/// The dot products of the elements at each of `keys` with each of `M` rows of `queries`, over `len` elements, for
-/// [`Lanes::store_sums`]. What lies in the block beyond `M` is zero.
+/// The dot products of `L::POSITIONS` keys with `M` queries, all `len` elements long, in the form that
+/// [`Lanes::store_sums`] takes. Those of queries beyond `M`, up to [`GROUP`], are zero.
 ///
 /// # Safety
-/// `keys`: `L::POSITIONS` addresses, valid for `len` elements each; `queries` must be valid for `M` rows of `len`.
+/// The first `L::POSITIONS` of `keys` must be valid for `len` elements each, and `queries` for `M` rows of `len`.
 #[inline(always)]
 pub(crate) unsafe fn dots<L: Lanes, E: Element, const M: usize>(
     l: L,
@@ -32,11 +32,11 @@ pub(crate) unsafe fn dots<L: Lanes, E: Element, const M: usize>(
     for at in (0..whole).step_by(L::LANES) {
         let mut key = [l.splat(0.0); 4];
         for p in 0..L::POSITIONS {
-            // SAFETY: `at + LANES` is at most `len`, and the address the caller's promise.
+            // SAFETY: the caller vouches for `len` elements, and `at + LANES` is at most `len`.
             key[p] = unsafe { E::load(l, keys[p].add(at * E::BYTES)) };
         }
         for m in 0..M {
-            // SAFETY: as above.
+            // SAFETY: the caller vouches for `M` rows of `len`, and `at + LANES` is at most `len`.
             let query = unsafe { l.load(queries.start.add(m * queries.stride + at)) };
             for p in 0..L::POSITIONS {
                 sums[p][m] = l.fma(key[p], query, sums[p][m]);
@@ -47,11 +47,11 @@ pub(crate) unsafe fn dots<L: Lanes, E: Element, const M: usize>(
     if rest > 0 {
         let mut key = [l.splat(0.0); 4];
         for p in 0..L::POSITIONS {
-            // SAFETY: `rest` elements are left of every key.
+            // SAFETY: the caller vouches for `len` elements, of which `rest` follow the first `whole`.
             key[p] = unsafe { E::load_part(l, keys[p].add(whole * E::BYTES), rest) };
         }
         for m in 0..M {
-            // SAFETY: `rest` elements are left in every row.
+            // SAFETY: as for the keys: `rest` elements follow the first `whole` of every row.
             let query = unsafe {
                 let row = queries.start.add(m * queries.stride + whole);
                 F32::load_part(l, row.cast(), rest)
@@ -66,46 +66,4 @@ pub(crate) unsafe fn dots<L: Lanes, E: Element, const M: usize>(
         block[p] = l.sums_of_four(sums[p]);
     }
     block
-}
-
-/// [`GROUP`] rows of `W` registers, kept there.
-pub(crate) struct Held<L: Lanes, const W: usize>([[L::V; W]; GROUP]);
-
-impl<L: Lanes, const W: usize> Held<L, W> {
-    /// # Safety
-    /// `queries` must be valid for [`GROUP`] rows of `W` registers.
-    #[inline(always)]
-    pub(crate) unsafe fn load(l: L, queries: Rows) -> Self {
-        let mut rows = [[l.splat(0.0); W]; GROUP];
-        for m in 0..GROUP {
-            for w in 0..W {
-                // SAFETY: the caller's promise.
-                rows[m][w] =
-                    unsafe { l.load(queries.start.add(m * queries.stride + w * L::LANES)) };
-            }
-        }
-        Self(rows)
-    }
-
-    /// As [`dots`], over `W` registers of elements. Each key is read from its beginning to its end before the next, the
-    /// order that hardware prefetchers follow.
-    ///
-    /// # Safety
-    /// As [`dots`].
-    #[inline(always)]
-    pub(crate) unsafe fn dots<E: Element>(&self, l: L, keys: &[*const u8; 4]) -> [L::V; 4] {
-        let mut block = [l.splat(0.0); 4];
-        for p in 0..L::POSITIONS {
-            let mut sums = [l.splat(0.0); GROUP];
-            for w in 0..W {
-                // SAFETY: the caller's promise.
-                let key = unsafe { E::load(l, keys[p].add(w * L::LANES * E::BYTES)) };
-                for m in 0..GROUP {
-                    sums[m] = l.fma(key, self.0[m][w], sums[m]);
-                }
-            }
-            block[p] = l.sums_of_four(sums);
-        }
-        block
-    }
 }

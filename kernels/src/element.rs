@@ -2,10 +2,15 @@
 
 use half::{bf16, f16};
 
-use crate::lanes::Lanes;
+use crate::Dtype;
+use crate::lanes::{Lanes, MAX_LANES};
 
 /// A dtype whose elements become f32.
-pub(crate) trait Element {
+///
+/// # Safety
+/// The loops multiply [`Self::BYTES`] into pointers: it must be the size of one element, at most 4, and
+/// [`Self::load`] must read [`Lanes::LANES`] × BYTES bytes and no more.
+pub(crate) unsafe trait Element {
     /// Bytes of one element.
     const BYTES: usize;
 
@@ -24,9 +29,10 @@ pub(crate) trait Element {
     /// `at` must be valid for `count` elements.
     #[inline(always)]
     unsafe fn load_part<L: Lanes>(l: L, at: *const u8, count: usize) -> L::V {
-        let mut padded = [0u8; 64];
+        const { assert!(L::LANES <= MAX_LANES && Self::BYTES <= size_of::<f32>()) }
+        let mut padded = [0u8; MAX_LANES * size_of::<f32>()];
         let size = padded.len().min(count * Self::BYTES);
-        // SAFETY: `count` elements are the caller's promise, and no register is wider than the buffer.
+        // SAFETY: the caller vouches for `count` elements at `at`; `padded` holds LANES elements, as asserted.
         unsafe {
             core::ptr::copy_nonoverlapping(at, padded.as_mut_ptr(), size);
             Self::load(l, padded.as_ptr())
@@ -43,7 +49,8 @@ pub(crate) struct Bf16;
 /// Signed 8-bit integer.
 pub(crate) struct I8;
 
-impl Element for F32 {
+// SAFETY: 4 bytes, and `load` is that of `Lanes` for this type.
+unsafe impl Element for F32 {
     const BYTES: usize = 4;
 
     fn read(bytes: &[u8]) -> f32 {
@@ -52,12 +59,13 @@ impl Element for F32 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: LANES elements of these bytes are the caller's promise.
+        // SAFETY: the caller vouches for LANES elements at `at`.
         unsafe { l.load(at.cast()) }
     }
 }
 
-impl Element for F16 {
+// SAFETY: 2 bytes, and `load` is that of `Lanes` for this type.
+unsafe impl Element for F16 {
     const BYTES: usize = 2;
 
     fn read(bytes: &[u8]) -> f32 {
@@ -66,12 +74,13 @@ impl Element for F16 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: LANES elements of these bytes are the caller's promise.
+        // SAFETY: the caller vouches for LANES elements at `at`.
         unsafe { l.load_f16(at) }
     }
 }
 
-impl Element for Bf16 {
+// SAFETY: 2 bytes, and `load` is that of `Lanes` for this type.
+unsafe impl Element for Bf16 {
     const BYTES: usize = 2;
 
     fn read(bytes: &[u8]) -> f32 {
@@ -80,12 +89,13 @@ impl Element for Bf16 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: LANES elements of these bytes are the caller's promise.
+        // SAFETY: the caller vouches for LANES elements at `at`.
         unsafe { l.load_bf16(at) }
     }
 }
 
-impl Element for I8 {
+// SAFETY: 1 byte, and `load` is that of `Lanes` for this type.
+unsafe impl Element for I8 {
     const BYTES: usize = 1;
 
     fn read(bytes: &[u8]) -> f32 {
@@ -94,7 +104,27 @@ impl Element for I8 {
 
     #[inline(always)]
     unsafe fn load<L: Lanes>(l: L, at: *const u8) -> L::V {
-        // SAFETY: LANES elements of these bytes are the caller's promise.
+        // SAFETY: the caller vouches for LANES elements at `at`.
         unsafe { l.load_i8(at) }
+    }
+}
+
+/// One of something for each element type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PerDtype<T> {
+    pub(crate) f32: T,
+    pub(crate) f16: T,
+    pub(crate) bf16: T,
+    pub(crate) int8: T,
+}
+
+impl<T: Copy> PerDtype<T> {
+    pub(crate) fn of(&self, dtype: Dtype) -> T {
+        match dtype {
+            Dtype::F32 => self.f32,
+            Dtype::F16 => self.f16,
+            Dtype::Bf16 => self.bf16,
+            Dtype::I8 => self.int8,
+        }
     }
 }

@@ -14,7 +14,7 @@ pub enum Dtype {
     F16,
     /// bfloat16.
     Bf16,
-    /// Signed 8-bit integer; the scales travel beside the buffer ([`KvScales`]).
+    /// Signed 8-bit integer; its scales are not in the buffer but beside it ([`KvScales`]).
     I8,
 }
 
@@ -202,8 +202,55 @@ impl<'a> KvView<'a> {
     }
 }
 
+/// The first of `segments`, the parts of one row, and the shape of them all together: `[kv_heads, len, head_dim]`, `len`
+/// summed up. `head` must be one of theirs.
+pub(crate) fn common_shape<'v, 'a>(
+    op: &'static str,
+    segments: &'v [KvView<'a>],
+    head: usize,
+) -> Result<(&'v KvView<'a>, [usize; 3]), ShapeError> {
+    let refuse = |what, expected, got| {
+        Err(ShapeError {
+            op,
+            what,
+            expected,
+            got,
+        })
+    };
+    let Some((first, others)) = segments.split_first() else {
+        return refuse("segments (at least)", 1, 0);
+    };
+    let [kv_heads, mut len, head_dim] = first.shape();
+    for other in others {
+        let [heads, positions, dim] = other.shape();
+        for (what, expected, got) in [
+            ("KV heads of a segment", kv_heads, heads),
+            ("head_dim of a segment", head_dim, dim),
+        ] {
+            if expected != got {
+                return refuse(what, expected, got);
+            }
+        }
+        if other.dtype != first.dtype || other.scales != first.scales {
+            return refuse(
+                "segments of one dtype and the same scales",
+                segments.len(),
+                1,
+            );
+        }
+        len = len.saturating_add(positions);
+    }
+    if head >= kv_heads {
+        return refuse("head (below)", kv_heads, head);
+    }
+    Ok((first, [kv_heads, len, head_dim]))
+}
+
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
     use super::*;
 
     /// Two heads of three positions of two elements, with one position of slack after each head.
@@ -260,6 +307,33 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn segments_that_are_not_of_one_row_are_refused() {
+        let bytes = [0; 64];
+        let view = |dtype, shape| KvView::new(&bytes, dtype, shape, 8).unwrap();
+        let two = view(Dtype::I8, [2, 3, 2]);
+        let scaled = two.with_scales(KvScales::PerTensor(0.5)).unwrap();
+        let refused = |segments: &[KvView<'_>], head| {
+            let error = common_shape("x", segments, head).unwrap_err();
+            (error.what, error.expected, error.got)
+        };
+        assert_eq!(refused(&[], 0), ("segments (at least)", 1, 0));
+        assert_eq!(refused(&[two], 2), ("head (below)", 2, 2));
+        for (other, what) in [
+            (view(Dtype::I8, [1, 3, 2]), "KV heads of a segment"),
+            (view(Dtype::I8, [2, 2, 3]), "head_dim of a segment"),
+            (
+                view(Dtype::F16, [2, 3, 2]),
+                "segments of one dtype and the same scales",
+            ),
+            (scaled, "segments of one dtype and the same scales"),
+        ] {
+            assert_eq!(refused(&[two, other], 0).0, what);
+        }
+        let (_, shape) = common_shape("x", &[two, two.window(1, 1).unwrap()], 1).unwrap();
+        assert_eq!(shape, [2, 4, 2]);
     }
 
     #[test]

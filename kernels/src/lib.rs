@@ -1,8 +1,28 @@
 //! SIMD over borrowed buffers: a language model's cached keys and values, read in place, and its logits.
 //!
-//! Everything here works on memory that somebody else owns: no function allocates, spawns a thread, does I/O, logs or
-//! reads a clock. [`KvView`] is the one place where the layout of a KV buffer is named. A kernel is chosen once, by
-//! instruction set, and holding it proves that the processor has that set.
+//! Everything here works on memory that somebody else owns, without a heap, threads, I/O or a clock: the crate is
+//! `no_std`, and `half` is all that it depends on. An operation ([`Mean`], [`Attend`], [`Dense`], [`Softmax`]) is chosen
+//! once, for an instruction set, and holding one proves that the processor has that set:
+//!
+//! ```
+//! use curt_kernels::{Dtype, KvView, Mean};
+//!
+//! // Values of one layer and one path: one KV head, two positions, head_dim 2.
+//! let values: Vec<u8> = [1.0f32, 2.0, 3.0, 6.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+//! let values = KvView::new(&values, Dtype::F32, [1, 2, 2], 4)?;
+//! let mut mean = [0.0; 2];
+//! Mean::best().pool(&[values], 0, &mut mean)?;
+//! assert_eq!(mean, [2.0, 4.0]);
+//! # Ok::<(), curt_kernels::ShapeError>(())
+//! ```
+//!
+//! [`KvView`] alone knows how keys and values lie in memory. The keys or values of a path come in one segment or in two:
+//! a prompt that paths share, then the path's own.
+//!
+//! # Features
+//! `std` (on by default): asks the processor for its instruction sets ([`Isa::is_available`]). Without it, what the build
+//! was compiled for is taken.
+
 
 mod attend;
 mod dense;

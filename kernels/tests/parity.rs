@@ -2,7 +2,7 @@
 
 use crate::reference;
 
-use curt_kernels::{Attend, Dense, Dtype, Isa, Mean};
+use curt_kernels::{Attend, Dense, Dtype, Isa, KvView, Mean};
 use reference::{Buffer, DTYPES, Numbers, Scales, assert_admits, cases};
 
 /// Positions: nothing, one, and around every number that a variant takes at once (1, 2, 4, 8, 16) and the tiles, which
@@ -29,7 +29,7 @@ fn queries() -> &'static [usize] {
 }
 
 fn attends() -> Vec<Attend> {
-    Isa::available().flat_map(Attend::variants).collect()
+    Isa::available().filter_map(Attend::new).collect()
 }
 
 fn means() -> Vec<Mean> {
@@ -63,8 +63,8 @@ fn pool(variant: Attend, keys: &Buffer, values: &Buffer, queries: &[f32]) -> Vec
     let mut out = vec![f32::NAN; queries.len()];
     variant
         .pool(
-            &keys.view(),
-            &values.view(),
+            &[keys.view()],
+            &[values.view()],
             1,
             queries,
             &mut scratch,
@@ -87,13 +87,11 @@ fn attend_agrees_at_every_shape_and_dtype() {
                     let queries = numbers.take(m * head_dim, 0.7);
                     let expected: Vec<_> = queries
                         .chunks(head_dim)
-                        .flat_map(|q| {
-                            reference::attend(&key_rows, &value_rows, q, keys.logit_error(1, q))
-                        })
+                        .flat_map(|q| reference::attend(&key_rows, &value_rows, q))
                         .collect();
                     for variant in attends() {
                         let got = pool(variant, &keys, &values, &queries);
-                        let case = (variant.name(), dtype, len, head_dim, m);
+                        let case = (variant.isa(), dtype, len, head_dim, m);
                         assert_admits(&expected, &got, &case);
                     }
                 }
@@ -113,8 +111,7 @@ fn a_window_in_the_middle_is_read_where_it_lies() {
             for (start, len) in [(1, 3), (1, 149), (63, 64), (64, 65), (149, 1)] {
                 let rows = |buffer: &Buffer| buffer.rows(1, start)[..len].to_vec();
                 let (key_rows, value_rows) = (rows(&keys), rows(&values));
-                let error = keys.logit_error(1, &query);
-                let expected = reference::attend(&key_rows, &value_rows, &query, error);
+                let expected = reference::attend(&key_rows, &value_rows, &query);
                 let key_window = keys.view().window(start, len).unwrap();
                 let value_window = values.view().window(start, len).unwrap();
                 for variant in attends() {
@@ -122,20 +119,20 @@ fn a_window_in_the_middle_is_read_where_it_lies() {
                     let mut out = vec![f32::NAN; head_dim];
                     variant
                         .pool(
-                            &key_window,
-                            &value_window,
+                            &[key_window],
+                            &[value_window],
                             1,
                             &query,
                             &mut scratch,
                             &mut out,
                         )
                         .unwrap();
-                    assert_admits(&expected, &out, &(variant.name(), dtype, head_dim, start));
+                    assert_admits(&expected, &out, &(variant.isa(), dtype, head_dim, start));
                 }
                 let expected = reference::mean(&value_rows, head_dim);
                 for variant in means() {
                     let mut out = vec![f32::NAN; head_dim];
-                    variant.pool(&value_window, 1, &mut out).unwrap();
+                    variant.pool(&[value_window], 1, &mut out).unwrap();
                     assert_admits(&expected, &out, &(variant.isa(), dtype, head_dim, start));
                 }
             }
@@ -153,7 +150,7 @@ fn mean_agrees_at_every_shape_and_dtype() {
                 let expected = reference::mean(&values.rows(1, 0), head_dim);
                 for variant in means() {
                     let mut out = vec![f32::NAN; head_dim];
-                    variant.pool(&values.view(), 1, &mut out).unwrap();
+                    variant.pool(&[values.view()], 1, &mut out).unwrap();
                     assert_admits(&expected, &out, &(variant.isa(), dtype, len, head_dim));
                 }
             }
@@ -161,25 +158,50 @@ fn mean_agrees_at_every_shape_and_dtype() {
     }
 }
 
+/// A row cut into two segments, one in each of two buffers that hold the same numbers.
+fn segments<'a>(first: &'a Buffer, second: &'a Buffer, cut: usize) -> [KvView<'a>; 2] {
+    let len = second.shape[1];
+    [
+        first.view().window(0, cut).unwrap(),
+        second.view().window(cut, len - cut).unwrap(),
+    ]
+}
+
+/// The mean adds positions one after the other, so that a cut changes no bit. Attention is held to the bound of the whole.
 #[test]
-fn positions_added_one_by_one_make_the_mean() {
-    let mut numbers = Numbers(3);
+fn a_row_in_two_segments_is_the_row_in_one() {
+    let mut numbers = Numbers(15);
     for &head_dim in head_dims() {
         for dtype in DTYPES {
-            let len = 9;
+            let len = 67;
+            let keys = buffer(dtype, len, head_dim, &mut numbers);
             let values = buffer(dtype, len, head_dim, &mut numbers);
-            for variant in means() {
-                let mut sums = vec![0.0; 2 * head_dim];
-                for position in 0..len {
-                    variant.add(&values.view(), position, &mut sums).unwrap();
+            // The same numbers elsewhere in memory.
+            let (other_keys, other_values) = (keys.clone(), values.clone());
+            let queries = numbers.take(5 * head_dim, 0.7);
+            let (key_rows, value_rows) = (keys.rows(1, 0), values.rows(1, 0));
+            let expected: Vec<_> = queries
+                .chunks(head_dim)
+                .flat_map(|q| reference::attend(&key_rows, &value_rows, q))
+                .collect();
+            for &cut in cases(&[0, 1, 15, 16, 40, 66, 67], &[0, 40]) {
+                let keys = segments(&keys, &other_keys, cut);
+                let cut_values = segments(&values, &other_values, cut);
+                for variant in attends() {
+                    let mut scratch = vec![f32::NAN; Attend::scratch_len(5, head_dim)];
+                    let mut out = vec![f32::NAN; queries.len()];
+                    variant
+                        .pool(&keys, &cut_values, 1, &queries, &mut scratch, &mut out)
+                        .unwrap();
+                    assert_admits(&expected, &out, &(variant.isa(), dtype, head_dim, cut));
                 }
-                for head in 0..2 {
-                    let expected = reference::mean(&values.rows(head, 0), head_dim);
-                    let means: Vec<f32> = sums[head * head_dim..][..head_dim]
-                        .iter()
-                        .map(|sum| sum / len as f32)
-                        .collect();
-                    assert_admits(&expected, &means, &(variant.isa(), dtype, head_dim));
+                for variant in means() {
+                    let mut whole = vec![f32::NAN; head_dim];
+                    variant.pool(&[values.view()], 1, &mut whole).unwrap();
+                    let mut out = vec![f32::NAN; head_dim];
+                    variant.pool(&cut_values, 1, &mut out).unwrap();
+                    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&out), bits(&whole), "{variant:?} {dtype:?} {cut}");
                 }
             }
         }

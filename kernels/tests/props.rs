@@ -45,12 +45,11 @@ impl Case {
     }
 
     fn expected(&self) -> Vec<Expected> {
-        let buffer = self.buffer(&self.keys);
-        let keys = buffer.rows(0, 0);
+        let keys = self.buffer(&self.keys).rows(0, 0);
         let values = self.buffer(&self.values).rows(0, 0);
         let queries = self.queries.chunks(self.head_dim);
         queries
-            .flat_map(|q| reference::attend(&keys, &values, q, buffer.logit_error(0, q)))
+            .flat_map(|q| reference::attend(&keys, &values, q))
             .collect()
     }
 
@@ -61,8 +60,8 @@ impl Case {
         let mut out = vec![f32::NAN; queries.len()];
         variant
             .pool(
-                &keys.view(),
-                &values.view(),
+                &[keys.view()],
+                &[values.view()],
                 0,
                 queries,
                 &mut scratch,
@@ -74,7 +73,7 @@ impl Case {
 }
 
 fn attends() -> impl Iterator<Item = Attend> {
-    Isa::available().flat_map(Attend::variants)
+    Isa::available().filter_map(Attend::new)
 }
 
 /// Rows in another order, drawn by `seed`.
@@ -121,11 +120,11 @@ proptest! {
         let values = shuffled(&case.values, case.head_dim, seed);
         for variant in attends() {
             let out = case.pool(variant, &keys, &values, &case.queries);
-            assert_admits(&expected, &out, &(variant.name(), case.len));
+            assert_admits(&expected, &out, &(variant.isa(), case.len));
         }
     }
 
-    /// Two parts of the positions, weighed by their sums of exponentials, make the whole.
+    /// The mean of two parts of the positions, weighted by their sums of exponentials, is the whole.
     #[test]
     fn parts_merge(case in cases(), cut in 0.0f64..1.0) {
         let cut = (cut * (case.len as f64 + 1.0)) as usize * case.head_dim;
@@ -144,7 +143,7 @@ proptest! {
                 for d in 0..case.head_dim {
                     let at = m * case.head_dim + d;
                     let merged = (a * f64::from(first[at]) + b * f64::from(second[at])) / (a + b);
-                    // The parts' own bounds, weighed, are no larger than twice the whole's.
+                    // The weighted mean of the parts' own bounds is no larger than twice the whole's.
                     let want = Expected { bound: expected[at].bound * 2.0 + U, ..expected[at] };
                     prop_assert!(want.admits(merged as f32), "{variant:?}: {merged}, expected {want:?}");
                 }
@@ -181,7 +180,7 @@ proptest! {
             let mut out = vec![0.0; case.queries.len()];
             let keys = keys.view().window(before, case.len).unwrap();
             let values = values.view().window(before, case.len).unwrap();
-            variant.pool(&keys, &values, 0, &case.queries, &mut scratch, &mut out).unwrap();
+            variant.pool(&[keys], &[values], 0, &case.queries, &mut scratch, &mut out).unwrap();
             prop_assert_eq!(out, case.pool(variant, &case.keys, &case.values, &case.queries));
         }
     }
@@ -193,15 +192,15 @@ proptest! {
         let expected = reference::mean(&values.rows(0, 0), case.head_dim);
         for variant in Isa::available().filter_map(Mean::new) {
             let mut mean = vec![f32::NAN; case.head_dim];
-            variant.pool(&values.view(), 0, &mut mean).unwrap();
+            variant.pool(&[values.view()], 0, &mut mean).unwrap();
             assert_admits(&expected, &mean, &variant.isa());
         }
         let zeros = vec![0.0; case.head_dim];
         let keys = case.buffer(&case.keys).rows(0, 0);
-        let expected = reference::attend(&keys, &values.rows(0, 0), &zeros, |_| 0.0);
+        let expected = reference::attend(&keys, &values.rows(0, 0), &zeros);
         for variant in attends() {
             let out = case.pool(variant, &case.keys, &case.values, &zeros);
-            assert_admits(&expected, &out, &variant.name());
+            assert_admits(&expected, &out, &variant.isa());
         }
     }
 

@@ -6,46 +6,40 @@
 )]
 
 use super::scratch::padded;
-use super::{GROUP, Queries, State, Tile, Weights};
-use crate::dots::{Held, Rows, dots};
+use super::{GROUP, Queries, State, TILE, Tile, Weights};
+use crate::dots::{Rows, dots};
 use crate::element::Element;
-use crate::lanes::{Lanes, exp2};
+use crate::lanes::{Lanes, MAX_LANES, exp2};
 
 #[inline(always)]
-pub(super) fn scores<L: Lanes, E: Element>(
+pub(super) fn logits<L: Lanes, E: Element>(
     l: L,
     keys: &Tile<'_>,
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
-    let held = L::HOLDS_QUERIES && queries.live == GROUP;
     match queries.live {
-        GROUP if held && keys.head_dim == 2 * L::LANES => {
-            scores_of_held::<L, E, 2>(l, keys, queries, logits)
-        }
-        GROUP if held && keys.head_dim == 4 * L::LANES => {
-            scores_of_held::<L, E, 4>(l, keys, queries, logits)
-        }
-        1 => scores_of::<L, E, 1>(l, keys, queries, logits),
-        2 => scores_of::<L, E, 2>(l, keys, queries, logits),
-        3 => scores_of::<L, E, 3>(l, keys, queries, logits),
-        _ => scores_of::<L, E, 4>(l, keys, queries, logits),
+        1 => logits_of::<L, E, 1>(l, keys, queries, logits),
+        2 => logits_of::<L, E, 2>(l, keys, queries, logits),
+        3 => logits_of::<L, E, 3>(l, keys, queries, logits),
+        _ => logits_of::<L, E, 4>(l, keys, queries, logits),
     }
 }
 
-/// As [`scores`], for `M` queries and any head_dim.
+/// As [`logits`], for `M` queries.
 #[inline(always)]
-fn scores_of<L: Lanes, E: Element, const M: usize>(
+fn logits_of<L: Lanes, E: Element, const M: usize>(
     l: L,
     keys: &Tile<'_>,
     queries: &Queries<'_>,
     logits: &mut Weights,
 ) {
+    const { assert!(TILE.is_multiple_of(L::POSITIONS)) }
     let keys = Keys::new::<E>(keys);
     let rows = keys.queries(queries);
     for first in (0..keys.len).step_by(L::POSITIONS) {
-        // SAFETY: each key has head_dim elements, and so have the GROUP rows of queries; a tile is a multiple of
-        // POSITIONS, so that many logits remain from `first` on.
+        // SAFETY: `Keys::new` saw `len` keys of head_dim elements and `Keys::queries` GROUP rows of at least as many.
+        // TILE is a multiple of POSITIONS, as asserted, so that POSITIONS rows of logits remain from `first` on.
         unsafe {
             let sums = dots::<L, E, M>(l, &keys.from(first), rows, keys.head_dim);
             l.store_sums(logits.as_mut_ptr().add(first).cast(), sums);
@@ -54,35 +48,13 @@ fn scores_of<L: Lanes, E: Element, const M: usize>(
     keys.mask_beyond(L::POSITIONS, logits);
 }
 
-/// As [`scores`], for [`GROUP`] queries of `W` registers.
-#[inline(always)]
-fn scores_of_held<L: Lanes, E: Element, const W: usize>(
-    l: L,
-    keys: &Tile<'_>,
-    queries: &Queries<'_>,
-    logits: &mut Weights,
-) {
-    let keys = Keys::new::<E>(keys);
-    let rows = keys.queries(queries);
-    assert_eq!(keys.head_dim, W * L::LANES, "registers of a key");
-    // SAFETY: head_dim is W registers, and as `scores_of`.
-    unsafe {
-        let queries = Held::<L, W>::load(l, rows);
-        for first in (0..keys.len).step_by(L::POSITIONS) {
-            let sums = queries.dots::<E>(l, &keys.from(first));
-            l.store_sums(logits.as_mut_ptr().add(first).cast(), sums);
-        }
-    }
-    keys.mask_beyond(L::POSITIONS, logits);
-}
-
-/// The keys of a tile, seen to be there.
-pub(super) struct Keys {
+/// The keys of a tile.
+struct Keys {
     start: *const u8,
     /// Bytes from one key to the next.
     row: usize,
     /// At least one.
-    pub(super) len: usize,
+    len: usize,
     head_dim: usize,
 }
 
@@ -90,7 +62,7 @@ impl Keys {
     /// # Panics
     /// As [`Tile::elements`].
     #[inline(always)]
-    pub(super) fn new<E: Element>(tile: &Tile<'_>) -> Self {
+    fn new<E: Element>(tile: &Tile<'_>) -> Self {
         Self {
             start: tile.elements(E::BYTES).as_ptr(),
             row: tile.head_dim * E::BYTES,
@@ -115,23 +87,25 @@ impl Keys {
 
     /// Four keys from `first` on; beyond the last key, the last key again.
     #[inline(always)]
-    pub(super) fn from(&self, first: usize) -> [*const u8; 4] {
+    fn from(&self, first: usize) -> [*const u8; 4] {
         let last = self.len - 1;
-        // SAFETY: `new` has seen `len` rows, and that they are one at least.
+        // SAFETY: `new` saw `len` rows, at least one; the index is at most that of the last.
         [0, 1, 2, 3].map(|p| unsafe { self.start.add((first + p).min(last) * self.row) })
     }
 
-    /// −∞ for what the last step of `positions` computed beyond the last key.
+    /// Sets to −∞ the logits that the last step, of `positions`, computed beyond the last key.
     #[inline(always)]
-    pub(super) fn mask_beyond(&self, positions: usize, logits: &mut Weights) {
+    fn mask_beyond(&self, positions: usize, logits: &mut Weights) {
         for logit in &mut logits[self.len..self.len.next_multiple_of(positions)] {
             *logit = [f32::NEG_INFINITY; GROUP];
         }
     }
 }
 
+/// Where a register is wider than one position, a last one that is only part filled has −∞ in the rest:
+/// [`Keys::mask_beyond`] put it there.
 #[inline(always)]
-pub(super) fn weigh<L: Lanes>(
+pub(super) fn softmax<L: Lanes>(
     l: L,
     positions: usize,
     weights: &mut Weights,
@@ -142,13 +116,13 @@ pub(super) fn weigh<L: Lanes>(
     let registers = positions.div_ceil(at_once) * L::LANES;
     let weights = &mut weights[..registers];
     let pair = 2 * L::LANES;
-    // Two of each, so that one addition or comparison does not wait for the one before.
+    // Two sums and two maxima, so that an addition or comparison need not wait for the one before it.
     let mut largest = [l.splat_group(state.max); 2];
     let pairs = weights.chunks_exact(pair);
     let rest = pairs.remainder();
-    // A NaN is never the larger: it stays in its logit, and gets into the sum with it.
+    // A NaN is never the larger: it stays in its logit, and from there gets into the sum.
     for weight in pairs {
-        // SAFETY: the chunk is two registers.
+        // SAFETY: `weight` is two registers long.
         let logits = unsafe {
             [
                 l.load(weight.as_ptr()),
@@ -161,7 +135,7 @@ pub(super) fn weigh<L: Lanes>(
         ];
     }
     if !rest.is_empty() {
-        // SAFETY: the rest of a number of registers is one.
+        // SAFETY: `weights` is whole registers, so that what pairs leave over is one.
         largest[0] = l.larger(unsafe { l.load(rest.as_ptr()) }, largest[0]);
     }
     let max = l.largest_over_positions(l.larger(largest[0], largest[1]));
@@ -170,13 +144,10 @@ pub(super) fn weigh<L: Lanes>(
     let mut pairs = weights.chunks_exact_mut(pair);
     for weight in pairs.by_ref() {
         let at = weight.as_mut_ptr();
-        // SAFETY: the chunk is two registers.
+        // SAFETY: `weight` is two registers long.
         let new = unsafe {
             let next = at.add(L::LANES);
-            let new = [
-                weigh_register(l, at, newest),
-                weigh_register(l, next, newest),
-            ];
+            let new = [weights_of(l, at, newest), weights_of(l, next, newest)];
             l.store(at, new[0]);
             l.store(next, new[1]);
             new
@@ -185,16 +156,17 @@ pub(super) fn weigh<L: Lanes>(
     }
     let rest = pairs.into_remainder();
     if !rest.is_empty() {
-        // SAFETY: the rest of a number of registers is one.
-        let new = unsafe { weigh_register(l, rest.as_ptr(), newest) };
-        // SAFETY: as above.
+        // SAFETY: `weights` is whole registers, so that what pairs leave over is one.
+        let new = unsafe { weights_of(l, rest.as_ptr(), newest) };
+        // SAFETY: as where it was loaded.
         unsafe { l.store(rest.as_mut_ptr(), new) };
         sums[0] = l.add(sums[0], new);
     }
     let sum = l.add(sums[0], sums[1]);
     let sum = l.sum_over_positions(sum);
-    let mut rescale = [0.0; 16];
-    // SAFETY: no register has more than 16 lanes.
+    const { assert!(L::LANES <= MAX_LANES) }
+    let mut rescale = [0.0; MAX_LANES];
+    // SAFETY: `rescale` holds LANES elements, as asserted.
     unsafe {
         let change = exp2(l, l.sub(l.splat_group(state.max), newest));
         l.store(rescale.as_mut_ptr(), change);
@@ -206,19 +178,19 @@ pub(super) fn weigh<L: Lanes>(
     *state.max = max;
 }
 
-/// The weights of a register of logits.
+/// The weights of one register of logits.
 ///
 /// # Safety
-/// As [`Lanes::load`].
+/// `logits` must be valid for LANES elements.
 #[inline(always)]
-unsafe fn weigh_register<L: Lanes>(l: L, logits: *const f32, max: L::V) -> L::V {
-    // SAFETY: the caller's promise.
+unsafe fn weights_of<L: Lanes>(l: L, logits: *const f32, max: L::V) -> L::V {
+    // SAFETY: the caller vouches for LANES elements.
     let logits = unsafe { l.load(logits) };
     exp2(l, l.sub(logits, max))
 }
 
 #[inline(always)]
-pub(super) fn mix<L: Lanes, E: Element>(
+pub(super) fn weighted_sums<L: Lanes, E: Element>(
     l: L,
     values: &Tile<'_>,
     weights: &Weights,
@@ -227,15 +199,16 @@ pub(super) fn mix<L: Lanes, E: Element>(
     sums: &mut [f32],
 ) {
     match live {
-        1 => mix_of::<L, E, 1>(l, values, weights, state, sums),
-        2 => mix_of::<L, E, 2>(l, values, weights, state, sums),
-        3 => mix_of::<L, E, 3>(l, values, weights, state, sums),
-        _ => mix_of::<L, E, 4>(l, values, weights, state, sums),
+        1 => weighted_sums_of::<L, E, 1>(l, values, weights, state, sums),
+        2 => weighted_sums_of::<L, E, 2>(l, values, weights, state, sums),
+        3 => weighted_sums_of::<L, E, 3>(l, values, weights, state, sums),
+        _ => weighted_sums_of::<L, E, 4>(l, values, weights, state, sums),
     }
 }
 
+/// As [`weighted_sums`], for `M` queries.
 #[inline(always)]
-fn mix_of<L: Lanes, E: Element, const M: usize>(
+fn weighted_sums_of<L: Lanes, E: Element, const M: usize>(
     l: L,
     values: &Tile<'_>,
     weights: &Weights,
@@ -257,29 +230,30 @@ fn mix_of<L: Lanes, E: Element, const M: usize>(
         stride,
     };
     let mut at = 0;
-    // SAFETY: `values` holds `len` rows of head_dim elements, of which those up to `at` plus the columns' width exist;
-    // `sums` holds GROUP rows of `stride`, which is no less.
+    // SAFETY: `Tile::elements` saw a row of head_dim elements for each weight, and `sums` is GROUP rows of `stride`, as
+    // asserted head_dim in whole registers or more. Each call takes registers from `at` on that the condition before it
+    // keeps below `whole`; the last one, of which only a part is values, below `stride`.
     unsafe {
         if L::COLUMNS == 4 {
             while at + 4 * L::LANES <= whole {
-                columns.mix::<L, E, M, 4>(l, at, None);
+                columns.add::<L, E, M, 4>(l, at, None);
                 at += 4 * L::LANES;
             }
         }
         while at + 2 * L::LANES <= whole {
-            columns.mix::<L, E, M, 2>(l, at, None);
+            columns.add::<L, E, M, 2>(l, at, None);
             at += 2 * L::LANES;
         }
         if at < whole {
-            columns.mix::<L, E, M, 1>(l, at, None);
+            columns.add::<L, E, M, 1>(l, at, None);
         }
         if whole < values.head_dim {
-            columns.mix::<L, E, M, 1>(l, whole, Some(values.head_dim - whole));
+            columns.add::<L, E, M, 1>(l, whole, Some(values.head_dim - whole));
         }
     }
 }
 
-/// Values and the sums they go to.
+/// Values, their weights, and the sums they go to.
 struct Columns<'a> {
     values: *const u8,
     /// Bytes from one position to the next.
@@ -292,13 +266,14 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// Adds up `C` registers of each position for `M` queries, from dimension `at` on; of the only register, only the
-    /// first `part` elements.
+    /// Adds `C` registers of each position, from dimension `at` on, to the sums of `M` queries. With `part`, `C` is 1 and
+    /// only so many elements of the register are values.
     ///
     /// # Safety
-    /// Every position's values must reach that far, and be as many as the weights. So must the sums, in whole registers.
+    /// There must be a row of values for each weight, with elements up to `at + C × LANES`, or `at + part`; and sums up
+    /// to `at + C × LANES` in each of `M` rows.
     #[inline(always)]
-    unsafe fn mix<L: Lanes, E: Element, const M: usize, const C: usize>(
+    unsafe fn add<L: Lanes, E: Element, const M: usize, const C: usize>(
         &self,
         l: L,
         at: usize,
@@ -307,7 +282,7 @@ impl Columns<'_> {
         let mut sums = [[l.splat(0.0); C]; M];
         for m in 0..M {
             for c in 0..C {
-                // SAFETY: the sums reach that far.
+                // SAFETY: the caller vouches for sums up to `at + C × LANES`.
                 let before = unsafe { l.load(self.sums.add(m * self.stride + at + c * L::LANES)) };
                 sums[m][c] = l.mul(before, l.splat(self.rescale[m]));
             }
@@ -315,7 +290,7 @@ impl Columns<'_> {
         for (s, weights) in self.weights.iter().enumerate() {
             let mut value = [l.splat(0.0); C];
             for c in 0..C {
-                // SAFETY: there is a position for each weight, and its values reach that far.
+                // SAFETY: the caller vouches for a row of values for each weight, and for its elements.
                 value[c] = unsafe {
                     let address = self
                         .values
@@ -335,7 +310,7 @@ impl Columns<'_> {
         }
         for m in 0..M {
             for c in 0..C {
-                // SAFETY: as above.
+                // SAFETY: as where they were loaded.
                 unsafe {
                     l.store(
                         self.sums.add(m * self.stride + at + c * L::LANES),

@@ -1,19 +1,26 @@
 //! The three stages in plain loops: one position and one query at a time.
 
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
-use crate::element::{Bf16, Element, F16, F32, I8};
-use crate::lanes::LEAST_EXPONENT;
+use crate::element::{Bf16, Element, F16, F32, I8, PerDtype};
+use crate::lanes::{EXP2_COEFFICIENTS, LEAST_EXPONENT};
 
 pub(super) const STAGES: Stages = Stages {
-    name: "scalar",
-    rounded: None,
-    scores: [scores::<F32>, scores::<F16>, scores::<Bf16>, scores::<I8>],
-    weigh,
-    mix: [mix::<F32>, mix::<F16>, mix::<Bf16>, mix::<I8>],
-    multiply: crate::scales::multiply,
+    logits: PerDtype {
+        f32: logits::<F32>,
+        f16: logits::<F16>,
+        bf16: logits::<Bf16>,
+        int8: logits::<I8>,
+    },
+    softmax,
+    weighted_sums: PerDtype {
+        f32: weighted_sums::<F32>,
+        f16: weighted_sums::<F16>,
+        bf16: weighted_sums::<Bf16>,
+        int8: weighted_sums::<I8>,
+    },
 };
 
-fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
+fn logits<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weights) {
     let padded = queries.rows.len() / GROUP;
     assert!(padded >= keys.head_dim, "queries of a group");
     for (key, logits) in keys.rows(E::BYTES).zip(logits) {
@@ -26,20 +33,32 @@ fn scores<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weigh
     }
 }
 
-/// As [`crate::lanes::exp2`]: 0 from where the other variants have it so.
+/// 2^x for x ≤ 0, with the cut-off and the polynomial of [`crate::lanes::exp2`]. In f64, where nothing rounds that an f32
+/// would show: `f32::exp2` and a fused multiplication are functions of the standard library.
 fn exp2(x: f32) -> f32 {
-    if x.round_ties_even() < LEAST_EXPONENT {
-        0.0
-    } else {
-        x.exp2()
+    if x.is_nan() {
+        return x;
     }
+    let x = f64::from(x.max(2.0 * LEAST_EXPONENT));
+    // A cast rounds towards zero.
+    let n = (x - 0.5) as i32;
+    if n < LEAST_EXPONENT as i32 {
+        return 0.0;
+    }
+    let r = x - f64::from(n);
+    let p = EXP2_COEFFICIENTS
+        .iter()
+        .fold(0.0, |p, &c| p * r + f64::from(c));
+    let bias = 1023;
+    let power = f64::from_bits(u64::from((n + bias) as u32) << 52);
+    (p * power) as f32
 }
 
-fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
+fn softmax(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     for m in 0..GROUP {
         let tile = &mut weights[..positions];
         let before = state.max[m];
-        // A NaN is never the larger: it stays in its logit, and gets into the sum with it.
+        // A NaN is never the larger: it stays in its logit, and from there gets into the sum.
         let max = tile
             .iter()
             .fold(before, |max, w| if w[m] > max { w[m] } else { max });
@@ -54,8 +73,7 @@ fn weigh(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     }
 }
 
-/// Each element of a position, weighed, onto the sums.
-fn mix<E: Element>(
+fn weighted_sums<E: Element>(
     values: &Tile<'_>,
     weights: &Weights,
     state: &State<'_>,

@@ -68,16 +68,15 @@ impl Dense {
         self.isa
     }
 
-    /// `out[r, o] = bias[o] + Σ_i weights[o, i] · input[r, i]`. Rows share one reading of the weights, up to four at a
-    /// time.
+    /// `out[r, o] = bias[o] + Σ_i weights[o, i] · input[r, i]`. The weights are read once for up to four rows.
     ///
     /// # Shapes
-    /// `weights`: `[outputs, inputs]`, `bias`: `[outputs]`, `input`: `[rows, inputs]`, `out`: `[rows, outputs]`. The
-    /// numbers of outputs and inputs are taken from `bias` and `input`.
+    /// `weights`: `[outputs, inputs]`, `bias`: `[outputs]`, `input`: `[rows, inputs]`, `out`: `[rows, outputs]`. `bias`
+    /// says how many outputs there are, `input` and `rows` how many inputs.
     ///
     /// # Edge cases
-    /// No inputs: the bias. The products are summed from +0 in f32, in an order of the variant's own, and the bias is
-    /// added last. NaN and infinities go through as in that sum.
+    /// No inputs: the bias. The products are added up in f32 from +0, each variant in its own order, and the bias is
+    /// added last. NaN and infinities count as they do in a sum.
     ///
     /// # Errors
     /// [`ShapeError`] where a slice has not the length of its shape.
@@ -124,8 +123,7 @@ impl Dense {
             input,
             inputs,
         };
-        // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of these
-        // otherwise safe functions.
+        // SAFETY: `new` saw that the processor has the variant's instruction set, all that these functions need.
         unsafe { (self.apply)(&layer, out) };
         Ok(())
     }

@@ -5,6 +5,6 @@ use crate::lanes::neon::Neon;
 
 #[target_feature(enable = "neon")]
 pub(super) fn apply(layer: &Layer<'_>, out: &mut [f32]) {
-    // SAFETY: who calls this function has made sure of its features.
-    registers::apply(unsafe { Neon::<false>::new() }, layer, out)
+    // SAFETY: the features enabled on this function are those that the value proves.
+    registers::apply(unsafe { Neon::new() }, layer, out)
 }

@@ -41,8 +41,8 @@ fn block<L: Lanes, const M: usize>(
         stride: layer.inputs,
     };
     let mut sums = [0.0; 4 * GROUP];
-    // SAFETY: a `Layer` has a row of weights for each output and, from `first_row` on, `M` rows of input, all `inputs`
-    // long; no variant has more than four positions.
+    // SAFETY: `Dense::apply` saw a row of weights for each output and whole rows of input, all `inputs` long; `apply`
+    // above calls with `M` rows left from `first_row` on. `sums` holds POSITIONS × GROUP, POSITIONS being 4 at most.
     unsafe {
         let block = dots::<L, F32, M>(l, &weights, rows, layer.inputs);
         l.store_sums(sums.as_mut_ptr(), block);

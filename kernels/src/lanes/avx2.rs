@@ -2,12 +2,13 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
+use super::{GROUP, LEAST_EXPONENT, Lanes};
 
-/// The expression, in a method of [`Avx2`].
+/// The intrinsics of an expression, in a method of [`Avx2`].
 macro_rules! vector {
     ($e:expr) => {
-        // SAFETY: `self` proves that the processor has the instructions. An address is the caller's promise.
+        // SAFETY: `Avx2::new` made its caller vouch for the instructions. Where there is an address, the method is unsafe
+        // and asks its caller for as many elements as are touched.
         unsafe { $e }
     };
 }
@@ -18,20 +19,20 @@ pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// # Safety
-    /// The processor must have what the value proves.
+    /// The processor must have the instruction sets that the value proves.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
 }
 
-impl Lanes for Avx2 {
+// SAFETY: a register is 8 f32, which every load and store below takes whole; `store_sums` writes 2 × GROUP.
+unsafe impl Lanes for Avx2 {
     type V = __m256;
 
     const LANES: usize = 8;
     const POSITIONS: usize = 2;
     const COLUMNS: usize = 2;
-    const HOLDS_QUERIES: bool = false;
 
     #[inline(always)]
     unsafe fn load(self, at: *const f32) -> __m256 {
@@ -101,7 +102,8 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn nearest_integer_and_rest(self, x: __m256) -> (__m256, __m256) {
         vector!({
-            // Below, the exponent of 2ⁿ would leave its range. The second operand is what a NaN gives.
+            // Below −126 the exponent of 2ⁿ would leave its range. A NaN stays: of a NaN and a number, this maximum is the
+            // second operand.
             let least = _mm256_set1_ps(-126.0);
             let x = _mm256_max_ps(least, x);
             let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
@@ -115,7 +117,7 @@ impl Lanes for Avx2 {
             let bias = _mm256_set1_epi32(127);
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), bias);
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
-            // Not a number is not less: `y` stays.
+            // "Not less" holds for NaN too, so that `y`, NaN itself, stays.
             let keep = _mm256_cmp_ps::<_CMP_NLT_UQ>(n, _mm256_set1_ps(LEAST_EXPONENT));
             _mm256_and_ps(keep, _mm256_mul_ps(y, power))
         })
@@ -123,7 +125,7 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn sums_of_four(self, [a, b, c, d]: [__m256; GROUP]) -> __m256 {
-        // In every 128 bits, the four registers' sums over those bits.
+        // In each 128 bits of the result: the sums over these bits of a, b, c and d.
         vector!({
             let ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
@@ -161,58 +163,6 @@ impl Lanes for Avx2 {
             let mut largest = [0.0; GROUP];
             _mm_storeu_ps(largest.as_mut_ptr(), v);
             largest
-        })
-    }
-}
-
-impl Integers for Avx2 {
-    type Key = __m256i;
-    type Sums = __m256i;
-    type Four = __m256i;
-
-    const STEP: usize = 16;
-    const SPLIT: bool = false;
-
-    #[inline(always)]
-    unsafe fn load_key(self, at: *const u8) -> __m256i {
-        vector!(_mm256_cvtepi8_epi16(_mm_loadu_si128(at.cast())))
-    }
-
-    #[inline(always)]
-    fn no_sums(self) -> __m256i {
-        vector!(_mm256_setzero_si256())
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, key: __m256i, query: *const i16, sums: __m256i) -> __m256i {
-        vector!({
-            let query = _mm256_loadu_si256(query.cast());
-            _mm256_add_epi32(sums, _mm256_madd_epi16(key, query))
-        })
-    }
-
-    #[inline(always)]
-    fn integer_sums_of_four(self, [a, b, c, d]: [__m256i; GROUP]) -> __m256i {
-        // As `sums_of_four`.
-        vector!({
-            let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-            let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-            _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn store_integer_sums(
-        self,
-        at: *mut f32,
-        [first, second, ..]: [__m256i; 4],
-        steps: __m256,
-    ) {
-        vector!({
-            let low = _mm256_permute2x128_si256::<0x20>(first, second);
-            let high = _mm256_permute2x128_si256::<0x31>(first, second);
-            let sums = _mm256_cvtepi32_ps(_mm256_add_epi32(low, high));
-            _mm256_storeu_ps(at, _mm256_mul_ps(sums, steps));
         })
     }
 }

@@ -1,25 +1,25 @@
 //! Sixteen lanes: AVX-512 F, BW, DQ and VL.
 
-use core::arch::asm;
 use core::arch::x86_64::*;
 
-use super::{GROUP, Integers, LEAST_EXPONENT, Lanes};
+use super::{GROUP, LEAST_EXPONENT, Lanes};
 
-/// The expression, in a method of [`Avx512`].
+/// The intrinsics of an expression, in a method of [`Avx512`].
 macro_rules! vector {
     ($e:expr) => {
-        // SAFETY: `self` proves that the processor has the instructions. An address is the caller's promise.
+        // SAFETY: `Avx512::new` made its caller vouch for the instructions. Where there is an address, the method is unsafe
+        // and asks its caller for as many elements as are touched.
         unsafe { $e }
     };
 }
 
-/// Proof that the processor has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C; and AVX-512 VNNI, if so marked.
+/// Proof that the processor has AVX-512 F, BW, DQ and VL, and AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const VNNI: bool = false>(());
+pub(crate) struct Avx512(());
 
-impl<const VNNI: bool> Avx512<VNNI> {
+impl Avx512 {
     /// # Safety
-    /// The processor must have what the value proves.
+    /// The processor must have the instruction sets that the value proves.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
@@ -35,13 +35,13 @@ impl<const VNNI: bool> Avx512<VNNI> {
     }
 }
 
-impl<const VNNI: bool> Lanes for Avx512<VNNI> {
+// SAFETY: a register is 16 f32, which every load and store below takes whole; `store_sums` writes 4 × GROUP.
+unsafe impl Lanes for Avx512 {
     type V = __m512;
 
     const LANES: usize = 16;
     const POSITIONS: usize = 4;
     const COLUMNS: usize = 4;
-    const HOLDS_QUERIES: bool = true;
 
     #[inline(always)]
     unsafe fn load(self, at: *const f32) -> __m512 {
@@ -121,7 +121,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     #[inline(always)]
     fn times_power_of_two(self, y: __m512, n: __m512) -> __m512 {
         vector!({
-            // Not a number is not less: `y` stays.
+            // "Not less" holds for NaN too, so that `y`, NaN itself, stays.
             let least = _mm512_set1_ps(LEAST_EXPONENT);
             let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(n, least);
             _mm512_maskz_scalef_ps(keep, y, n)
@@ -130,7 +130,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
 
     #[inline(always)]
     fn sums_of_four(self, [a, b, c, d]: [__m512; GROUP]) -> __m512 {
-        // In every 128 bits, the four registers' sums over those bits.
+        // In each 128 bits of the result: the sums over these bits of a, b, c and d.
         vector!({
             let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
@@ -145,7 +145,7 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
     #[inline(always)]
     unsafe fn store_sums(self, at: *mut f32, [a, b, c, d]: [__m512; 4]) {
         let (first, second) = (self.sums_of_halves(a, b), self.sums_of_halves(c, d));
-        // SAFETY: LANES elements, POSITIONS times GROUP, are the caller's promise.
+        // SAFETY: the caller vouches for POSITIONS × GROUP elements, which are LANES.
         unsafe { self.store(at, self.sums_of_halves(first, second)) }
     }
 
@@ -170,77 +170,4 @@ impl<const VNNI: bool> Lanes for Avx512<VNNI> {
             largest
         })
     }
-}
-
-impl<const VNNI: bool> Integers for Avx512<VNNI> {
-    type Key = __m512i;
-    type Sums = __m512i;
-    type Four = __m512i;
-
-    const STEP: usize = 32;
-    const SPLIT: bool = false;
-
-    #[inline(always)]
-    unsafe fn load_key(self, at: *const u8) -> __m512i {
-        vector!(_mm512_cvtepi8_epi16(_mm256_loadu_si256(at.cast())))
-    }
-
-    #[inline(always)]
-    fn no_sums(self) -> __m512i {
-        vector!(_mm512_setzero_si512())
-    }
-
-    #[inline(always)]
-    unsafe fn multiply_add(self, key: __m512i, query: *const i16, sums: __m512i) -> __m512i {
-        vector!({
-            let query = _mm512_loadu_si512(query.cast());
-            if VNNI {
-                vpdpwssd(sums, key, query)
-            } else {
-                _mm512_add_epi32(sums, _mm512_madd_epi16(key, query))
-            }
-        })
-    }
-
-    #[inline(always)]
-    fn integer_sums_of_four(self, [a, b, c, d]: [__m512i; GROUP]) -> __m512i {
-        // As `sums_of_four`.
-        vector!({
-            let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-            let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-            _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))
-        })
-    }
-
-    #[inline(always)]
-    unsafe fn store_integer_sums(self, at: *mut f32, [a, b, c, d]: [__m512i; 4], steps: __m512) {
-        let halves = |a, b| {
-            vector!(_mm512_add_epi32(
-                _mm512_shuffle_i32x4::<0x88>(a, b),
-                _mm512_shuffle_i32x4::<0xdd>(a, b),
-            ))
-        };
-        let sums = halves(halves(a, b), halves(c, d));
-        vector!(_mm512_storeu_ps(
-            at,
-            _mm512_mul_ps(_mm512_cvtepi32_ps(sums), steps)
-        ))
-    }
-}
-
-/// Two products of 16-bit numbers onto each lane. Of its intrinsic, LLVM makes a multiplication and an addition.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn vpdpwssd(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: the instruction is of the features that this function enables, and touches registers alone.
-    unsafe {
-        asm!(
-            "vpdpwssd {sums}, {a}, {b}",
-            sums = inout(zmm_reg) sums,
-            a = in(zmm_reg) a,
-            b = in(zmm_reg) b,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
 }

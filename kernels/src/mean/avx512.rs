@@ -4,15 +4,15 @@ use super::{Loops, registers};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::avx512::Avx512;
 
-pub(super) const LOOPS: Loops = [
-    add_rows::<F32>,
-    add_rows::<F16>,
-    add_rows::<Bf16>,
-    add_rows::<I8>,
-];
+pub(super) const LOOPS: Loops = Loops {
+    f32: add_rows::<F32>,
+    f16: add_rows::<F16>,
+    bf16: add_rows::<Bf16>,
+    int8: add_rows::<I8>,
+};
 
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn add_rows<E: Element>(values: &[u8], sums: &mut [f32]) {
-    // SAFETY: who calls this function has made sure of its features.
-    registers::add_rows::<_, E>(unsafe { Avx512::<false>::new() }, values, sums)
+    // SAFETY: the features enabled on this function are those that the value proves.
+    registers::add_rows::<_, E>(unsafe { Avx512::new() }, values, sums)
 }

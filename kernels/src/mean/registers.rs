@@ -6,20 +6,21 @@
 )]
 
 use crate::element::Element;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, MAX_LANES};
 
 #[inline(always)]
 pub(super) fn add_rows<L: Lanes, E: Element>(l: L, values: &[u8], sums: &mut [f32]) {
+    let head_dim = sums.len();
     let rows = Rows {
         start: values.as_ptr(),
-        row: sums.len() * E::BYTES,
-        count: values.len() / (sums.len() * E::BYTES),
+        row: head_dim * E::BYTES,
+        count: values.len() / (head_dim * E::BYTES),
     };
-    let head_dim = sums.len();
     let whole = head_dim - head_dim % L::LANES;
     let mut at = 0;
-    // SAFETY: there are `count` rows of head_dim elements, and as many sums, of which those from `at` on, as many as the
-    // registers take, exist.
+    // SAFETY: `values` holds `count` rows of head_dim elements, and there are head_dim sums. Each call takes elements
+    // from `at` to `at` plus the lanes of its registers, which the condition before it keeps below `whole` or, for the
+    // last, below head_dim.
     unsafe {
         while at + 8 * L::LANES <= whole {
             rows.add::<L, E, 8>(l, at, sums.as_mut_ptr());
@@ -54,17 +55,17 @@ impl Rows {
     /// Adds `C` registers of each row, from dimension `at` on, to the sums there.
     ///
     /// # Safety
-    /// Rows and sums must reach that far.
+    /// Each of the `count` rows, and the sums, must have `at + C × LANES` elements.
     #[inline(always)]
     unsafe fn add<L: Lanes, E: Element, const C: usize>(&self, l: L, at: usize, sums: *mut f32) {
         let mut totals = [l.splat(0.0); C];
         for c in 0..C {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller vouches for `at + C × LANES` sums.
             totals[c] = unsafe { l.load(sums.add(at + c * L::LANES)) };
         }
         for s in 0..self.count {
             for c in 0..C {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller vouches for `at + C × LANES` elements in each of `count` rows.
                 let value = unsafe {
                     let row = self.start.add(s * self.row);
                     E::load(l, row.add((at + c * L::LANES) * E::BYTES))
@@ -73,20 +74,21 @@ impl Rows {
             }
         }
         for c in 0..C {
-            // SAFETY: the caller's promise.
+            // SAFETY: as where they were loaded.
             unsafe { l.store(sums.add(at + c * L::LANES), totals[c]) };
         }
     }
 
-    /// As [`Self::add`], the elements from `at` on that fill no register.
+    /// Adds the elements from `at` to the row's end, which fill no register, to `sums`.
     ///
     /// # Safety
-    /// Rows must reach as far as the sums, which are fewer than a register has lanes.
+    /// Each of the `count` rows must have `at + sums.len()` elements, and `sums` fewer than LANES.
     #[inline(always)]
     unsafe fn add_part<L: Lanes, E: Element>(&self, l: L, at: usize, sums: &mut [f32]) {
-        let mut totals = [0.0; 16];
+        const { assert!(L::LANES <= MAX_LANES) }
+        let mut totals = [0.0; MAX_LANES];
         totals[..sums.len()].copy_from_slice(sums);
-        // SAFETY: no register has more than 16 lanes; the rows are the caller's promise.
+        // SAFETY: `totals` holds LANES elements, as asserted; the caller vouches for the rows.
         unsafe {
             let mut total = l.load(totals.as_ptr());
             for s in 0..self.count {

@@ -74,14 +74,13 @@ impl Softmax {
 
     /// The largest logit, and how many are NaN or +∞. −∞ is a mask and no fault; the maximum of nothing is −∞.
     pub fn max_and_faults(self, logits: &[f32]) -> (f32, usize) {
-        // SAFETY: `new` checked that the processor has the variant's instruction set, the only requirement of these
-        // otherwise safe functions.
+        // SAFETY: `new` saw that the processor has the variant's instruction set, all that these functions need.
         unsafe { (self.max_and_faults)(logits) }
     }
 
     /// Σ e^((logit − max) · scale). `max` must be the largest logit and `scale` positive.
     pub fn exp_sum(self, logits: &[f32], max: f32, scale: f32) -> f64 {
-        // SAFETY: as `max_and_faults`.
+        // SAFETY: as in `max_and_faults`.
         unsafe { (self.exp_sum)(logits, max, scale) }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn exp_of_non_positive(x: f32) -> f32 {
     // Adding and subtracting 1.5 × 2²³ rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let clamped = if x > LEAST { x } else { LEAST };
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let shifted = clamped * core::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = clamped - n * LN_2_HIGH - n * LN_2_LOW;
     let mut p = 1.987_569_1e-4;

@@ -1,4 +1,4 @@
-//! The dumbest loops, in f64: what every variant is held to; and buffers to run both on.
+//! The dumbest loops, in f64: what every variant is compared with; and buffers to run both on.
 //!
 //! Each result comes with the error that f32 arithmetic may make of it. U is the unit roundoff of f32: an operation
 //! changes its result by at most one part in 2²⁴, so k of them in a row by k·U, whatever their order.
@@ -71,14 +71,7 @@ pub fn assert_admits(expected: &[Expected], got: &[f32], case: &dyn std::fmt::De
 }
 
 /// `out[m] = Σ_s softmax_s(queries[m]·keys[s]) values[s]`, as `Attend::pool` defines it.
-///
-/// `logit_error` is added to what f32 may be off by in each logit: that of a variant that rounds the queries.
-pub fn attend(
-    keys: &[Vec<f64>],
-    values: &[Vec<f64>],
-    query: &[f32],
-    logit_error: impl Fn(&[f64]) -> f64,
-) -> Vec<Expected> {
+pub fn attend(keys: &[Vec<f64>], values: &[Vec<f64>], query: &[f32]) -> Vec<Expected> {
     let head_dim = query.len();
     let zero = Expected {
         value: 0.0,
@@ -99,7 +92,7 @@ pub fn attend(
         .iter()
         .zip(&logits)
         .filter(|(_, logit)| logit.is_finite())
-        .map(|(k, _)| terms(k).iter().map(|t| t.abs()).sum::<f64>() * roundings + logit_error(k))
+        .map(|(k, _)| terms(k).iter().map(|t| t.abs()).sum::<f64>() * roundings)
         .fold(0.0, f64::max);
     let broken = logits.iter().any(|l| l.is_nan() || *l == f64::INFINITY)
         || logits.iter().all(|l| *l == f64::NEG_INFINITY);
@@ -288,27 +281,6 @@ impl Buffer {
         (start..len)
             .map(|s| (0..head_dim).map(|d| self.element(head, s, d)).collect())
             .collect()
-    }
-
-    /// What rounding the queries to 16 bits may move a logit by, as `Attend::pool` states it: nothing but for int8.
-    pub fn logit_error<'a>(&'a self, head: usize, query: &'a [f32]) -> impl Fn(&[f64]) -> f64 + 'a {
-        let scale = move |d| self.scale(head, d);
-        let scaled = query
-            .iter()
-            .enumerate()
-            .map(move |(d, &q)| (f64::from(q) * scale(d)).abs());
-        let largest = match self.dtype {
-            Dtype::I8 => scaled.fold(0.0, f64::max),
-            _ => 0.0,
-        };
-        move |key| {
-            let integers = key
-                .iter()
-                .enumerate()
-                .map(|(d, k)| (k / self.scale(head, d)).abs());
-            // The rounding itself is of f32 numbers.
-            largest * integers.sum::<f64>() * (1.0 / 65_024.0 + U)
-        }
     }
 
     fn scale(&self, head: usize, dim: usize) -> f64 {

@@ -202,7 +202,7 @@ fn pooled_by_kernel(
         let (keys, values) = bytes.split_at(4 * window);
         let view = |bytes| KvView::new(bytes, Dtype::F32, [1, WINDOW, HEAD_DIM], window).unwrap();
         attend
-            .pool(&view(keys), &view(values), 0, &asked, &mut scratch, out)
+            .pool(&[view(keys)], &[view(values)], 0, &asked, &mut scratch, out)
             .unwrap();
     }
     out

@@ -74,7 +74,7 @@ impl KvPool {
                             let Range { start, end } = positions(*span, prompt_tokens, len);
                             let window = values.window(start, end - start)?;
                             if let Some(out) = out.next() {
-                                mean.pool(&window, head, out)?;
+                                mean.pool(&[window], head, out)?;
                             }
                         }
                     }
@@ -100,7 +100,7 @@ impl KvPool {
                         if let (Some(asked), Some(out)) = (asked.next(), out.next()) {
                             let scratch = &mut self.scratch;
                             self.attend
-                                .pool(&keys, &values, head, asked, scratch, out)?;
+                                .pool(&[keys], &[values], head, asked, scratch, out)?;
                         }
                     }
                 }

@@ -6,24 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use curt::session::{BoundGraph, SessionOptions, TensorSpec};
-use curt_kernels::{Attend, Dtype, Isa};
+use curt_kernels::{Dtype, Isa};
 use serde::Serialize;
 
 use super::machine;
 use super::onnx;
 use super::peers::{self, Ndarray};
-use super::problem::{Pooling, Problem, QUERY_NORM, Shape};
+use super::problem::{Pooling, Problem, Shape};
 
 /// Largest distance from the f64 result in f32, the values being at most 1. A logit is a sum of head_dim products, 32 at
 /// most with these numbers, of which f32 may be off by 64 × 2⁻²⁴ parts: 1.2e-4 of each weight.
 const LARGEST_ERROR: f64 = 2.5e-4;
-
-/// As [`LARGEST_ERROR`], for a kernel that rounds its queries to 16 bits: by the bound of [`Attend::pool`], a logit moves by
-/// `max|query| Σ|key| / 65,024` at most, and the result by twice that.
-fn largest_error_rounded(head_dim: usize) -> f64 {
-    let dim = head_dim as f64;
-    LARGEST_ERROR + 2.0 * QUERY_NORM / dim.sqrt() * dim / 65_024.0
-}
 
 /// Heads that are computed in f64.
 const CHECKED: usize = 8;
@@ -43,9 +36,6 @@ pub struct Round {
     pub onnxruntime: f64,
     /// One f32 multiply-and-add, with all multipliers of the instruction set busy.
     pub multiplication: f64,
-    /// One of 16-bit integers, where the kernel has them for int8 keys.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub integer_multiplication: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,10 +48,8 @@ pub struct Measurement {
     pub kernel: &'static str,
     /// Bytes of keys and values that one pass reads.
     pub bytes: usize,
-    /// Multiply-and-adds of one pass, half of them with keys.
+    /// Multiply-and-adds of one pass.
     pub multiplications: usize,
-    /// Whether those with keys are of integers.
-    pub rounds_queries: bool,
     pub rounds: Vec<Round>,
 }
 
@@ -75,15 +63,11 @@ impl Measurement {
         [values[0], middle, values[last]]
     }
 
-    /// Seconds that the slower of reading and multiplying takes, with keys in integers where the kernel does so; `None` where
-    /// the speed of those is not known.
-    pub fn roofline(&self, round: &Round) -> Option<f64> {
-        let half = self.multiplications as f64 / 2.0;
-        let with_key = match self.rounds_queries {
-            true => round.integer_multiplication?,
-            false => round.multiplication,
-        };
-        Some(round.read.max(half * (with_key + round.multiplication)))
+    /// Seconds that the slower of reading and multiplying takes.
+    pub fn roofline(&self, round: &Round) -> f64 {
+        round
+            .read
+            .max(self.multiplications as f64 * round.multiplication)
     }
 }
 
@@ -99,24 +83,18 @@ pub fn measure(
     let mut scratch = Vec::new();
     let mut out = vec![f32::NAN; problem.results()];
     problem.pool(isa, &mut scratch, &mut out)?;
-    let attend = Attend::new(isa).filter(|_| pooling == Pooling::Attend);
-    let rounds_queries = attend.is_some_and(|a| a.rounds_queries(dtype, shape.head_dim));
-    let largest = match rounds_queries {
-        true => largest_error_rounded(shape.head_dim),
-        false => LARGEST_ERROR,
-    };
-    check(&problem, &out, "curt", largest)?;
+    check(&problem, &out, "curt")?;
 
     let mut ndarray = Ndarray::new(&problem);
     out.fill(f32::NAN);
     ndarray.pool(&problem, &mut out);
-    check(&problem, &out, "ndarray", LARGEST_ERROR)?;
+    check(&problem, &out, "ndarray")?;
 
     let mut graph_out = vec![0u8; problem.results() * size_of::<f32>()];
     bound(&problem, &mut graph_out)?.run()?;
     let floats = graph_out.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
     let floats: Vec<f32> = floats.map(f32::from_le_bytes).collect();
-    check(&problem, &floats, "onnxruntime", LARGEST_ERROR)?;
+    check(&problem, &floats, "onnxruntime")?;
     let mut graph = bound(&problem, &mut graph_out)?;
 
     let mut results = Vec::new();
@@ -137,23 +115,13 @@ pub fn measure(
                 black_box(peers::multiply(isa, black_box(0.5)));
                 Ok(())
             })? / peers::MULTIPLICATIONS as f64,
-            integer_multiplication: match peers::multiply_integers(isa, 1) {
-                Some(_) if rounds_queries => Some(
-                    seconds(|| {
-                        black_box(peers::multiply_integers(isa, black_box(3)));
-                        Ok(())
-                    })? / peers::MULTIPLICATIONS as f64,
-                ),
-                _ => None,
-            },
         });
     }
     Ok(Measurement {
         shape,
         pooling,
         dtype: dtype.name(),
-        kernel: attend.map_or(isa.name(), Attend::name),
-        rounds_queries,
+        kernel: isa.name(),
         bytes: problem.bytes(),
         multiplications: problem.multiplications(),
         rounds: results,
@@ -197,14 +165,14 @@ fn bound<'a>(problem: &'a Problem, out: &'a mut [u8]) -> Result<BoundGraph<'a>> 
     Ok(BoundGraph::open(file.path(), &options, &inputs, output)?)
 }
 
-fn check(problem: &Problem, out: &[f32], name: &str, largest: f64) -> Result<()> {
+fn check(problem: &Problem, out: &[f32], name: &str) -> Result<()> {
     let heads = problem.shape.heads();
     let len = out.len() / heads;
     for head in (0..heads).step_by(heads.div_ceil(CHECKED)) {
         let expected = problem.reference(head)?;
         for (at, (&got, want)) in out[head * len..].iter().zip(expected).enumerate() {
             let error = (f64::from(got) - want).abs();
-            if error.is_nan() || error > largest {
+            if error.is_nan() || error > LARGEST_ERROR {
                 bail!(
                     "nothing is timed: {name} gives {got} for element {at} of head {head} in {}, expected {want}",
                     problem.dtype.name()

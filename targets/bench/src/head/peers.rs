@@ -161,7 +161,7 @@ fn read_avx2(bytes: &[u8]) -> u64 {
     lanes.into_iter().fold(0, u64::wrapping_add)
 }
 
-/// Multiply-and-adds of one call of [`multiply`] or [`multiply_integers`].
+/// Multiply-and-adds of one call of [`multiply`].
 pub const MULTIPLICATIONS: usize = REGISTERS * 16 * 20_000;
 
 /// Independent sums, in registers: more than the multipliers take at once, and no more than any processor has.
@@ -219,89 +219,4 @@ fn multiply_fma(factor: f32) -> f32 {
         }
     }
     sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
-}
-
-/// Multiplies pairs of 16-bit integers and adds them to 32-bit sums, as the kernels of `isa` do with int8 keys, in
-/// registers; `None` where nothing here does it as they do.
-pub fn multiply_integers(isa: Isa, factor: i16) -> Option<i32> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if isa == Isa::Avx512 && isa.is_available() {
-            // SAFETY: seen to be there.
-            return Some(unsafe {
-                match std::arch::is_x86_feature_detected!("avx512vnni") {
-                    true => pairs_vnni(factor),
-                    false => pairs_avx512(factor),
-                }
-            });
-        }
-        if isa == Isa::Avx2 && isa.is_available() {
-            // SAFETY: seen to be there.
-            return Some(unsafe { pairs_avx2(factor) });
-        }
-    }
-    let _ = (isa, factor);
-    None
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn pairs_vnni(factor: i16) -> i32 {
-    use std::arch::x86_64::*;
-    let factor = _mm512_set1_epi16(factor);
-    let mut sums = [_mm512_setzero_si512(); REGISTERS];
-    for _ in 0..MULTIPLICATIONS / (REGISTERS * 32) {
-        for sum in &mut sums {
-            // Its intrinsic becomes a product, which leaves the loop, and an addition.
-            // SAFETY: the instruction is of the features enabled here, and touches registers alone.
-            unsafe {
-                std::arch::asm!(
-                    "vpdpwssd {sum}, {factor}, {factor}",
-                    sum = inout(zmm_reg) *sum,
-                    factor = in(zmm_reg) factor,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-            }
-        }
-    }
-    sums.into_iter()
-        .fold(0, |all, sum| all ^ _mm512_reduce_add_epi32(sum))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn pairs_avx512(factor: i16) -> i32 {
-    use std::arch::x86_64::*;
-    let factor = _mm512_set1_epi16(factor);
-    let mut sums = [factor; REGISTERS];
-    for _ in 0..MULTIPLICATIONS / (REGISTERS * 32) {
-        for sum in &mut sums {
-            // Of the newest sum, so that the product stays in the loop.
-            *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(*sum, factor));
-        }
-    }
-    sums.into_iter()
-        .fold(0, |all, sum| all ^ _mm512_reduce_add_epi32(sum))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn pairs_avx2(factor: i16) -> i32 {
-    use std::arch::x86_64::*;
-    let factor = _mm256_set1_epi16(factor);
-    let mut sums = [factor; REGISTERS];
-    for _ in 0..MULTIPLICATIONS / (REGISTERS * 16) {
-        for sum in &mut sums {
-            // Of the newest sum, so that the product stays in the loop.
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*sum, factor));
-        }
-    }
-    let mut lanes = [0i32; 8];
-    let mut all = 0;
-    for sum in sums {
-        // SAFETY: eight lanes of 32 bits.
-        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), sum) };
-        all ^= lanes.iter().fold(0, |a, &b| a ^ b);
-    }
-    all
 }

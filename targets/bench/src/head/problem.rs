@@ -6,11 +6,11 @@ use half::{bf16, f16};
 use memmap2::MmapMut;
 use serde::Serialize;
 
-/// What one int8 step stands for.
+/// Scale of int8.
 const INT8_SCALE: f32 = 1.0 / 127.0;
 
 /// √head_dim times the largest element of a query.
-pub const QUERY_NORM: f64 = 4.0;
+const QUERY_NORM: f64 = 4.0;
 
 /// The pooling of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -175,9 +175,9 @@ impl Problem {
                     Pooling::Attend => {
                         let keys = self.view(self.keys(), row)?;
                         let queries = self.queries_of(row * kv_heads + head);
-                        attend.pool(&keys, &values, head, queries, scratch, out)?;
+                        attend.pool(&[keys], &[values], head, queries, scratch, out)?;
                     }
-                    Pooling::Mean => mean.pool(&values, head, out)?,
+                    Pooling::Mean => mean.pool(&[values], head, out)?,
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Problem {
         let values = self.view(&self.values, row)?;
         let element =
             |view: &KvView<'_>, s, d| f64::from(view.get(head_of_row, s, d).unwrap_or(f32::NAN));
-        let weighed = |weights: &[f64]| -> Vec<f64> {
+        let weighted_mean = |weights: &[f64]| -> Vec<f64> {
             let total: f64 = weights.iter().sum();
             let sum = |d| -> f64 {
                 (0..window)
@@ -206,7 +206,7 @@ impl Problem {
             (0..head_dim).map(|d| sum(d) / total).collect()
         };
         if self.pooling == Pooling::Mean {
-            return Ok(weighed(&vec![1.0; window]));
+            return Ok(weighted_mean(&vec![1.0; window]));
         }
         let keys = self.view(self.keys(), row)?;
         let mut out = Vec::new();
@@ -220,7 +220,7 @@ impl Problem {
             let logits: Vec<f64> = (0..window).map(logit).collect();
             let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = logits.iter().map(|l| (l - max).exp()).collect();
-            out.extend(weighed(&weights));
+            out.extend(weighted_mean(&weights));
         }
         Ok(out)
     }

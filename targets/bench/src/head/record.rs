@@ -71,10 +71,7 @@ pub fn row(m: &Measurement) -> String {
         figure(1, &|r| bytes / r.curt / 1e9),
         figure(1, &|r| bytes / r.read / 1e9),
         figure(2, &|r| r.read / r.curt),
-        match m.rounds.iter().all(|r| m.roofline(r).is_some()) {
-            true => figure(2, &|r| m.roofline(r).unwrap_or_default() / r.curt),
-            false => String::new(),
-        },
+        figure(2, &|r| m.roofline(r) / r.curt),
         figure(1, &|r| r.ndarray / r.curt),
         figure(1, &|r| r.onnxruntime / r.curt),
     )
@@ -133,8 +130,7 @@ fn render(record: &Record<'_>) -> Result<String> {
          * One thread, {kernels}; {rounds} rounds in which every column is measured in turn. Median, lowest and highest in \
          brackets; ratios are taken within a round. A pass shorter than 4 ms is repeated on the same memory.\n\
          * *read*: a sum of the same bytes, huge pages advised. *roofline*: the slower of reading and of the \
-         multiply-and-adds at the speed of multipliers alone: f32, and with int8 keys pairs of 16-bit integers. \
-         *× ndarray*, *× ONNX Runtime*: their time over ours; \
+         f32 multiply-and-adds at the speed of multipliers alone. *× ndarray*, *× ONNX Runtime*: their time over ours; \
          ndarray 0.17 with `general_mat_mul`, everything preallocated, other dtypes converted to f32 head by head; \
          ONNX Runtime {onnxruntime} with MatMul, Softmax, MatMul (ReduceMean) over all heads, other dtypes cast.\n",
         device = record.device,
