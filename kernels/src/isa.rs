@@ -1,5 +1,9 @@
 //! Instruction sets, and which of them this processor has.
 
+// In this module alone: no other can name the standard library.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+extern crate std;
+
 /// An instruction set that kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Isa {
@@ -27,12 +31,12 @@ impl Isa {
         }
     }
 
-    /// Whether this processor has it.
+    /// Whether this processor has it. Without the feature `std` nobody asks the processor: what the build was compiled
+    /// for (`-C target-feature`) is what there is.
     pub fn is_available(self) -> bool {
         match self {
             Isa::Scalar => true,
-            // Part of every AArch64 target that Rust has a standard library for.
-            Isa::Neon => cfg!(target_arch = "aarch64"),
+            Isa::Neon => cfg!(all(target_arch = "aarch64", target_feature = "neon")),
             Isa::Avx2 => avx2(),
             Isa::Avx512 => avx512(),
         }
@@ -49,20 +53,26 @@ impl Isa {
     }
 }
 
+/// Whether a feature is there: asked of the processor, or of the build where there is no standard library.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has {
+    ($feature:tt) => {{
+        #[cfg(feature = "std")]
+        let has = std::arch::is_x86_feature_detected!($feature);
+        #[cfg(not(feature = "std"))]
+        let has = cfg!(target_feature = $feature);
+        has
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 fn avx2() -> bool {
-    std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma")
-        && std::arch::is_x86_feature_detected!("f16c")
+    has!("avx2") && has!("fma") && has!("f16c")
 }
 
 #[cfg(target_arch = "x86_64")]
 fn avx512() -> bool {
-    avx2()
-        && std::arch::is_x86_feature_detected!("avx512f")
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512dq")
-        && std::arch::is_x86_feature_detected!("avx512vl")
+    avx2() && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")
 }
 
 #[cfg(not(target_arch = "x86_64"))]

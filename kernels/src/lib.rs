@@ -23,6 +23,7 @@
 //! `std` (on by default): asks the processor for its instruction sets ([`Isa::is_available`]). Without it, what the build
 //! was compiled for is taken.
 
+#![no_std]
 
 mod attend;
 mod dense;
