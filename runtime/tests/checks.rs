@@ -74,7 +74,6 @@ fn arbitrary_head(package: &Package, pooling: Pooling, hidden: usize) -> HeadFil
             slope: 0.5,
             offset: 0.1,
         }),
-        retention: None,
         measured: Measured {
             auroc_within_question: 0.5,
             auroc: 0.5,
@@ -117,9 +116,8 @@ fn attend() -> Pooling {
 }
 
 fn signal(package: &Package, pooling: Pooling, hidden: usize) -> Signal {
-    Signal::Head(Arc::new(StopHead::new(arbitrary_head(
-        package, pooling, hidden,
-    ))))
+    let head = arbitrary_head(package, pooling, hidden);
+    Signal::Head(Arc::new(StopHead::new(head).unwrap()))
 }
 
 fn options(checks: Vec<Check>) -> AskOptions {
@@ -309,7 +307,7 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
         }
         for (pooling, hidden) in [(mean(), 8), (attend(), 0)] {
             let file = arbitrary_head(engine.package(), pooling, hidden);
-            let head = StopHead::new(file);
+            let head = StopHead::new(file).unwrap();
             let at = [5, 12];
             let signal = Signal::Head(Arc::new(head.clone()));
             let options = AskOptions {
@@ -339,7 +337,7 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
                         })
                         .collect();
                     let mut scores = Vec::new();
-                    let mut buffers = head.buffers(paths.len());
+                    let mut buffers = head.buffers(paths.len()).unwrap();
                     head.score(rebuilt.kv, &prompt, &prefixes, &mut buffers, &mut scores)?;
                     for (&path, score) in rebuilt.rows.iter().zip(scores) {
                         let of_live = live.paths[path]
@@ -375,7 +373,7 @@ fn a_check_that_fails_is_an_error_and_the_engine_goes_on() {
     let mut file = arbitrary_head(engine.package(), mean(), 0);
     file.output.0.fill(f32::MAX);
     file.scale.fill(f32::MAX);
-    let signal = Signal::Head(Arc::new(StopHead::new(file)));
+    let signal = Signal::Head(Arc::new(StopHead::new(file).unwrap()));
     let asked = options(vec![check(12, &signal, Keep::Top(4))]);
     let error = engine
         .ask(&QUESTION.into(), &asked, &mut |_| {})

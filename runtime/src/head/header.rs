@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Retention;
-use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::package::Rotary;
 
@@ -36,8 +34,6 @@ pub struct HeadHeader {
     pub workload: WorkloadRef,
     /// From its logit to a probability. `None`: scores rank paths, and are no probabilities.
     pub calibration: Option<Calibration>,
-    /// The retention-ratio rule, where the data carried one.
-    pub retention: Option<Retention>,
     /// How well it ranks.
     pub measured: Measured,
 }
@@ -74,6 +70,15 @@ pub struct KvInputs {
     pub head_dim: usize,
     /// How positions become one vector.
     pub pooling: Pooling,
+}
+
+impl KvInputs {
+    /// Numbers that pooling one row gives: layers × KV heads × spans or queries × head_dim. Saturates.
+    pub fn outputs(&self) -> usize {
+        [self.kv_heads, self.pooling.vectors(), self.head_dim]
+            .into_iter()
+            .fold(self.layers.len(), usize::saturating_mul)
+    }
 }
 
 /// How the values of many positions become one vector.
@@ -195,152 +200,21 @@ pub struct Measured {
 }
 
 impl HeadHeader {
-    /// Inputs of the network from each source: KV, log-probabilities, text. Sizes are those of a header that was
-    /// checked, as reading and writing a file do: others may overflow.
+    /// Inputs of the network from each source: KV, log-probabilities, text. Sums and products that pass what an integer
+    /// holds saturate; no head with such sizes is read, written or used.
     pub fn inputs(&self) -> [usize; 3] {
         [
-            self.kv.as_ref().map_or(0, |kv| {
-                kv.layers.len() * kv.kv_heads * kv.pooling.vectors() * kv.head_dim
-            }),
+            self.kv.as_ref().map_or(0, KvInputs::outputs),
             self.logprob.as_ref().map_or(0, |l| l.statistics.len()),
-            self.text.map_or(0, |t| t.prefix_ngrams + t.prompt_ngrams),
+            self.text
+                .map_or(0, |t| t.prefix_ngrams.saturating_add(t.prompt_ngrams)),
         ]
-    }
-
-    /// Bytes of the largest tensor; `None` where they, or a product on the way, pass what an integer holds.
-    fn largest_tensor(&self) -> Option<usize> {
-        let product = |factors: &[usize]| factors.iter().try_fold(1usize, |x, &y| x.checked_mul(y));
-        let of_kv = match &self.kv {
-            Some(kv) => {
-                let vectors = kv.pooling.vectors();
-                product(&[kv.layers.len(), kv.kv_heads, vectors, kv.head_dim])?
-            }
-            None => 0,
-        };
-        let of_logprobs = self.logprob.as_ref().map_or(0, |l| l.statistics.len());
-        let ngrams = self
-            .text
-            .map_or([0; 2], |t| [t.prefix_ngrams, t.prompt_ngrams]);
-        let [in_prefix, in_prompt] = ngrams;
-        let of_text = in_prefix.checked_add(in_prompt)?;
-        let inputs = of_kv.checked_add(of_logprobs)?.checked_add(of_text)?;
-        let weights = product(&[4, inputs, self.hidden.max(1)])?;
-        let listed = product(&[8, in_prefix.max(in_prompt)])?;
-        Some(weights.max(listed)).filter(|&bytes| isize::try_from(bytes).is_ok())
-    }
-
-    /// Holds the fields against each other.
-    pub(super) fn check(&self, file: &std::path::Path) -> Result<()> {
-        let refuse = |field: &str, expected: &str, got: String| {
-            Err(Error::package(file, field, expected, got))
-        };
-        if self.version != VERSION {
-            return refuse(
-                "version",
-                &format!("{VERSION}: train the head anew, or use the curt that made it"),
-                self.version.to_string(),
-            );
-        }
-        let at = &self.check_at_tokens;
-        if at.is_empty() || at[0] == 0 || at.windows(2).any(|w| w[0] >= w[1]) {
-            return refuse(
-                "check_at_tokens",
-                "at least one check point, from 1 token up, ascending",
-                format!("{at:?}"),
-            );
-        }
-        if self.largest_tensor().is_none() {
-            return refuse(
-                "kv, text, hidden",
-                "sizes of tensors that memory can hold",
-                format!(
-                    "{:?}, {:?} and {} hidden units",
-                    self.kv, self.text, self.hidden
-                ),
-            );
-        }
-        if self.inputs().iter().sum::<usize>() == 0 {
-            return refuse("inputs", "at least one", "none".into());
-        }
-        if let Some(kv) = &self.kv {
-            if kv.kv_heads == 0 || kv.head_dim == 0 {
-                return refuse(
-                    "kv",
-                    "at least one KV head, of at least one element",
-                    format!("{} heads of {} elements", kv.kv_heads, kv.head_dim),
-                );
-            }
-            if kv.layers.is_empty() || kv.layers.windows(2).any(|w| w[0] >= w[1]) {
-                return refuse(
-                    "kv.layers",
-                    "at least one layer, ascending",
-                    format!("{:?}", kv.layers),
-                );
-            }
-            match &kv.pooling {
-                Pooling::Mean { spans } if spans.is_empty() || spans.contains(&Span::Last(0)) => {
-                    return refuse(
-                        "kv.pooling.mean.spans",
-                        "at least one span, none of them of 0 positions",
-                        format!("{spans:?}"),
-                    );
-                }
-                Pooling::Attend {
-                    queries, window, ..
-                } if *queries == 0 || *window == 0 => {
-                    return refuse(
-                        "kv.pooling.attend",
-                        "at least one query and one position",
-                        format!("{queries} queries, {window} positions"),
-                    );
-                }
-                Pooling::Attend {
-                    rotary: Some(r), ..
-                } if r.dims % 2 != 0
-                    || r.dims > kv.head_dim
-                    || !(r.theta > 1.0 && r.theta.is_finite()) =>
-                {
-                    return refuse(
-                        "kv.pooling.attend.rotary",
-                        "an even number of dims, at most head_dim, and a base above 1",
-                        format!("{r:?}"),
-                    );
-                }
-                _ => {}
-            }
-        }
-        if let Some(c) = self.calibration
-            && !(c.slope > 0.0 && c.slope.is_finite() && c.offset.is_finite())
-        {
-            return refuse(
-                "calibration",
-                "a slope above 0 and an offset, both finite",
-                format!("{c:?}"),
-            );
-        }
-        if let Some(rule) = &self.retention
-            && !rule.is_usable()
-        {
-            return refuse(
-                "retention",
-                "finite constants, a and path_tokens above 0, and a ratio_range [least, most] with \
-                 0 < least <= most <= 1",
-                format!("{rule:?}"),
-            );
-        }
-        let m = &self.measured;
-        let shares = [Some(m.auroc_within_question), Some(m.auroc), m.brier, m.ece];
-        if shares.iter().flatten().any(|x| !(0.0..=1.0).contains(x)) {
-            return refuse("measured", "numbers from 0 to 1", format!("{m:?}"));
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::path::Path;
 
     pub(crate) fn header() -> HeadHeader {
         HeadHeader {
@@ -375,7 +249,6 @@ pub(super) mod tests {
                 digest: "00".into(),
             },
             calibration: None,
-            retention: None,
             measured: Measured {
                 auroc_within_question: 0.75,
                 auroc: 0.5,
@@ -385,87 +258,5 @@ pub(super) mod tests {
                 part: "none".into(),
             },
         }
-    }
-
-    fn refusal(header: &HeadHeader) -> String {
-        header.check(Path::new("x")).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn sizes_that_no_memory_holds_are_refused_before_they_are_multiplied() {
-        assert!(header().check(Path::new("x")).is_ok());
-        let huge = usize::MAX / 2;
-        let edits: [fn(&mut HeadHeader, usize); 5] = [
-            |h, huge| h.kv.as_mut().unwrap().head_dim = huge,
-            |h, huge| h.kv.as_mut().unwrap().kv_heads = huge,
-            |h, huge| h.text.as_mut().unwrap().prefix_ngrams = huge,
-            |h, huge| h.text.as_mut().unwrap().prompt_ngrams = 2 * huge + 1,
-            |h, huge| h.hidden = huge,
-        ];
-        for (number, edit) in edits.iter().enumerate() {
-            let mut header = header();
-            edit(&mut header, huge);
-            assert!(refusal(&header).contains("memory can hold"), "{number}");
-        }
-        let mut header = header();
-        header.kv.as_mut().unwrap().head_dim = 0;
-        assert!(refusal(&header).contains("at least one KV head"));
-    }
-
-    #[test]
-    fn a_rule_or_a_measure_that_says_nothing_is_refused() {
-        let rule = Retention {
-            a: 2.0,
-            b: 0.4,
-            c: -0.3,
-            path_tokens: 40.0,
-            ratio_range: [0.25, 1.0],
-            points: 9,
-        };
-        let with = |rule| HeadHeader {
-            retention: Some(rule),
-            ..header()
-        };
-        assert!(with(rule).check(Path::new("x")).is_ok());
-        for wrong in [
-            Retention { a: 0.0, ..rule },
-            Retention {
-                a: f64::NAN,
-                ..rule
-            },
-            Retention {
-                b: f64::INFINITY,
-                ..rule
-            },
-            Retention {
-                c: f64::NAN,
-                ..rule
-            },
-            Retention {
-                path_tokens: 0.0,
-                ..rule
-            },
-            Retention {
-                ratio_range: [0.5, 0.25],
-                ..rule
-            },
-            Retention {
-                ratio_range: [0.0, 0.5],
-                ..rule
-            },
-            Retention {
-                ratio_range: [0.5, 1.5],
-                ..rule
-            },
-            Retention {
-                ratio_range: [f64::NAN, 0.5],
-                ..rule
-            },
-        ] {
-            assert!(refusal(&with(wrong)).contains("retention"), "{wrong:?}");
-        }
-        let mut unmeasured = header();
-        unmeasured.measured.auroc = f64::NAN;
-        assert!(refusal(&unmeasured).contains("measured"));
     }
 }

@@ -1,19 +1,19 @@
 //! The KV stop head: scores a path from what the model has cached of it.
 //!
-//! After STOP (arXiv 2604.16029, §3.2), with another read-out: instead of learned tokens run through the model with an
-//! adapter, the cached keys and values themselves are pooled in place, by learned queries or by plain means, and a small
-//! network maps them, with a few statistics of the prefix's log-probabilities, to one logit. Controls that read only
-//! log-probabilities or only the tokens are files of the same format.
+//! After STOP (arXiv 2604.16029, §3.2), which runs learned tokens through the model with an adapter. Here the cached keys
+//! and values themselves are pooled where they lie, by means or by learned queries, and a small network turns what comes
+//! out, with a few statistics of the prefix's log-probabilities, into one logit. Controls that read only
+//! log-probabilities, or only the tokens, are files of the same format.
 
 mod file;
 mod header;
 mod inputs;
 mod pool;
-mod retention;
+mod validate;
 
 use std::path::Path;
 
-use curt_kernels::Dense;
+use curt_kernels::{Dense, ShapeError};
 
 pub use file::{HeadFile, UNIGRAM};
 pub use header::{
@@ -22,13 +22,12 @@ pub use header::{
 };
 pub use inputs::{logprob_statistic, ngram_indicators};
 pub use pool::{KvPool, rotate};
-pub use retention::Retention;
 
 use crate::error::{Error, Result};
 use crate::kv::KvCache;
 use crate::package::{KeyRotation, Package, Rotary};
 
-/// A head file fitted to an opened package.
+/// A head that is ready to score. Its parts fit each other; that they fit a package, [`Self::open`] makes sure of.
 #[derive(Debug, Clone)]
 pub struct StopHead {
     file: HeadFile,
@@ -46,7 +45,7 @@ pub struct PathPrefix<'a> {
     pub logprobs: &'a [f32],
 }
 
-/// What one use of a head works in: buffers for up to as many paths as it was made for.
+/// What a head works in: buffers for up to as many paths as they were made for, by [`StopHead::buffers`].
 #[derive(Debug)]
 pub struct HeadBuffers {
     pool: Option<KvPool>,
@@ -59,7 +58,7 @@ pub struct HeadBuffers {
 }
 
 impl StopHead {
-    /// Reads `file` and holds it against `package`.
+    /// Reads `file` and makes sure that it is of `package`.
     ///
     /// # Errors
     /// Those of [`HeadFile::read`], and [`Error::Package`] for a head of another package.
@@ -98,11 +97,20 @@ impl StopHead {
                 fits_rotation(file, rotary, &package.key_rotation()?)?;
             }
         }
-        Ok(Self::new(head))
+        Ok(Self::of(head))
     }
 
-    /// A head in memory, not held against any package.
-    pub fn new(file: HeadFile) -> Self {
+    /// A head in memory, of no package: scoring the cache of another is an error at best.
+    ///
+    /// # Errors
+    /// [`Error::Package`] for what [`HeadFile::read`] would refuse of a file.
+    pub fn new(file: HeadFile) -> Result<Self> {
+        file.validate(Path::new(&file.header.name))?;
+        Ok(Self::of(file))
+    }
+
+    /// A head of a validated file.
+    fn of(file: HeadFile) -> Self {
         Self {
             file,
             dense: Dense::best(),
@@ -115,18 +123,32 @@ impl StopHead {
     }
 
     /// Buffers to score up to `paths` paths at once.
-    pub fn buffers(&self, paths: usize) -> HeadBuffers {
+    ///
+    /// # Errors
+    /// [`Error::Option`] for more paths than memory has buffers for.
+    pub fn buffers(&self, paths: usize) -> Result<HeadBuffers> {
         let file = &self.file;
-        HeadBuffers {
-            pool: file
-                .header
-                .kv
-                .as_ref()
-                .map(|kv| KvPool::new(kv.clone(), file.queries.clone())),
-            inputs: vec![0.0; paths * file.shift.len()],
-            hidden: vec![0.0; paths * file.header.hidden],
-            logits: vec![0.0; paths],
-        }
+        let pool = file.header.kv.as_ref();
+        let pool = pool.map(|kv| KvPool::new(kv.clone(), file.queries.clone()));
+        let zeros = |each: usize| {
+            let mut numbers: Vec<f32> = Vec::new();
+            let count = paths.checked_mul(each).filter(|&count| {
+                // Asked first: a vector that cannot grow ends the process.
+                numbers.try_reserve_exact(count).is_ok()
+            });
+            let count = count.ok_or_else(|| {
+                let expected = format!("so few that memory holds {each} numbers for each");
+                Error::option("paths", expected, paths)
+            })?;
+            numbers.resize(count, 0.0);
+            Ok::<_, Error>(numbers)
+        };
+        Ok(HeadBuffers {
+            pool: pool.transpose()?,
+            inputs: zeros(file.shift.len())?,
+            hidden: zeros(file.header.hidden)?,
+            logits: zeros(1)?,
+        })
     }
 
     /// Scores `paths`, which continue `prompt`, from their rows in `kv`: `scores[i]` of `paths[i]`, in \[0, 1\].
@@ -145,13 +167,29 @@ impl StopHead {
         let file = &self.file;
         let width = file.shift.len();
         let held = buffers.logits.len();
-        if paths.len() > held {
-            return Err(Error::Shape(curt_kernels::ShapeError {
-                op: "StopHead::score",
-                what: "paths (at most)",
-                expected: held,
-                got: paths.len(),
-            }));
+        for (what, expected, got, fits) in [
+            ("paths (at most)", held, paths.len(), paths.len() <= held),
+            (
+                "inputs in buffers of this head",
+                held * width,
+                buffers.inputs.len(),
+                buffers.inputs.len() == held * width,
+            ),
+            (
+                "hidden units in buffers of this head",
+                held * file.header.hidden,
+                buffers.hidden.len(),
+                buffers.hidden.len() == held * file.header.hidden,
+            ),
+        ] {
+            if !fits {
+                return Err(Error::Shape(ShapeError {
+                    op: "StopHead::score",
+                    what,
+                    expected,
+                    got,
+                }));
+            }
         }
         for (path, inputs) in paths.iter().zip(buffers.inputs.chunks_exact_mut(width)) {
             self.fill(kv, prompt, path, &mut buffers.pool, inputs)?;

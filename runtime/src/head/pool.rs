@@ -1,8 +1,9 @@
 //! A head's inputs that come from the KV cache.
 
 use std::ops::Range;
+use std::path::Path;
 
-use curt_kernels::{Attend, Mean};
+use curt_kernels::{Attend, Mean, ShapeError};
 
 use super::{KvInputs, Pooling, Span};
 use crate::error::Result;
@@ -26,12 +27,25 @@ pub struct KvPool {
 
 impl KvPool {
     /// Pools by `inputs`; `queries` as [`super::HeadFile::queries`].
-    pub fn new(inputs: KvInputs, queries: Vec<f32>) -> Self {
-        let scratch = match inputs.pooling {
-            Pooling::Mean { .. } => 0,
-            Pooling::Attend { queries, .. } => Attend::scratch_len(queries, inputs.head_dim),
+    ///
+    /// # Errors
+    /// [`crate::Error::Package`] for inputs that no head has, [`crate::Error::Shape`] for queries of another length.
+    pub fn new(inputs: KvInputs, queries: Vec<f32>) -> Result<Self> {
+        inputs.validate(Path::new("KvPool"))?;
+        let (scratch, expected) = match inputs.pooling {
+            Pooling::Mean { .. } => (0, 0),
+            Pooling::Attend { queries, .. } => (
+                Attend::scratch_len(queries, inputs.head_dim),
+                inputs.outputs(),
+            ),
         };
-        Self {
+        same_length(
+            "KvPool::new",
+            "elements of the queries",
+            expected,
+            queries.len(),
+        )?;
+        Ok(Self {
             mean: Mean::best(),
             attend: Attend::best(),
             rotated: queries.clone(),
@@ -39,13 +53,12 @@ impl KvPool {
             rotated_to: None,
             scratch: vec![0.0; scratch],
             inputs,
-        }
+        })
     }
 
     /// Numbers that one row gives.
     pub fn outputs(&self) -> usize {
-        let kv = &self.inputs;
-        kv.layers.len() * kv.kv_heads * kv.pooling.vectors() * kv.head_dim
+        self.inputs.outputs()
     }
 
     /// Pools `row` of `kv`, whose first `prompt_tokens` positions are the prompt.
@@ -53,7 +66,7 @@ impl KvPool {
     /// `out`: `[layers, kv_heads, spans or queries, head_dim]`.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] where the cache has other heads or fewer layers or rows.
+    /// [`crate::Error::Shape`] where the cache has other heads, or fewer layers or rows, or `out` another length.
     pub fn pool(
         &mut self,
         kv: &KvCache,
@@ -61,6 +74,12 @@ impl KvPool {
         prompt_tokens: usize,
         out: &mut [f32],
     ) -> Result<()> {
+        same_length(
+            "KvPool::pool",
+            "elements of the result",
+            self.outputs(),
+            out.len(),
+        )?;
         let Self { inputs, mean, .. } = self;
         let dim = inputs.head_dim;
         let len = kv.len();
@@ -84,7 +103,7 @@ impl KvPool {
                 queries, window, ..
             } => {
                 let (queries, window) = (*queries, (*window).min(len));
-                self.rotate_to(len);
+                self.rotate_to(len)?;
                 let inputs = &self.inputs;
                 let block = queries * dim;
                 let mut asked = self.rotated.chunks_exact(block);
@@ -109,12 +128,12 @@ impl KvPool {
         Ok(())
     }
 
-    fn rotate_to(&mut self, position: usize) {
+    fn rotate_to(&mut self, position: usize) -> Result<()> {
         if self.rotated_to == Some(position) {
-            return;
+            return Ok(());
         }
         let Pooling::Attend { rotary, .. } = self.inputs.pooling else {
-            return;
+            return Ok(());
         };
         let dim = self.inputs.head_dim;
         let scale = 1.0 / (dim as f32).sqrt();
@@ -125,18 +144,34 @@ impl KvPool {
         {
             rotated.copy_from_slice(query);
             if let Some(rotary) = rotary {
-                rotate(rotated, rotary, position);
+                rotate(rotated, rotary, position)?;
             }
             for x in rotated {
                 *x *= scale;
             }
         }
         self.rotated_to = Some(position);
+        Ok(())
     }
 }
 
 /// Rotates one vector to `position`, as the model rotates its queries and keys (arXiv 2104.09864, §3.2.2).
-pub fn rotate(vector: &mut [f32], rotary: Rotary, position: usize) {
+///
+/// # Errors
+/// [`ShapeError`] where `rotary` rotates more elements than `vector` has.
+pub fn rotate(
+    vector: &mut [f32],
+    rotary: Rotary,
+    position: usize,
+) -> std::result::Result<(), ShapeError> {
+    if rotary.dims > vector.len() {
+        return Err(ShapeError {
+            op: "rotate",
+            what: "elements of the vector (at least)",
+            expected: rotary.dims,
+            got: vector.len(),
+        });
+    }
     let half = rotary.dims / 2;
     for pair in 0..half {
         let (a, b) = if rotary.interleaved {
@@ -149,6 +184,24 @@ pub fn rotate(vector: &mut [f32], rotary: Rotary, position: usize) {
         let (x, y) = (f64::from(vector[a]), f64::from(vector[b]));
         vector[a] = (x * cos - y * sin) as f32;
         vector[b] = (x * sin + y * cos) as f32;
+    }
+    Ok(())
+}
+
+fn same_length(
+    op: &'static str,
+    what: &'static str,
+    expected: usize,
+    got: usize,
+) -> std::result::Result<(), ShapeError> {
+    match expected == got {
+        true => Ok(()),
+        false => Err(ShapeError {
+            op,
+            what,
+            expected,
+            got,
+        }),
     }
 }
 
@@ -176,8 +229,8 @@ mod tests {
                 ..rotary
             };
             let (mut x, mut y) = ([0.3, -1.2, 0.7, 2.0], [1.1, 0.4, -0.5, 0.9]);
-            rotate(&mut x, rotary, a);
-            rotate(&mut y, rotary, b);
+            rotate(&mut x, rotary, a).unwrap();
+            rotate(&mut y, rotary, b).unwrap();
             x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>()
         };
         for interleaved in [false, true] {
@@ -186,6 +239,17 @@ mod tests {
             assert!((near - far).abs() < 32.0 * f32::EPSILON, "{near} {far}");
             assert!((near - product(3, 6, interleaved)).abs() > 0.01);
         }
+    }
+
+    #[test]
+    fn a_vector_shorter_than_its_rotation_is_refused() {
+        let rotary = Rotary {
+            theta: 1e4,
+            dims: 64,
+            interleaved: true,
+        };
+        let error = rotate(&mut [1.0; 4], rotary, 3).unwrap_err();
+        assert_eq!((error.expected, error.got), (64, 4));
     }
 
     #[test]

@@ -18,19 +18,19 @@ pub(super) struct Checks<'a> {
 }
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(checks: &'a [Check], paths: usize, seed: u64) -> Self {
-        Self {
+    pub(super) fn new(checks: &'a [Check], paths: usize, seed: u64) -> Result<Self> {
+        Ok(Self {
             checks,
             buffers: checks
                 .iter()
                 .map(|check| match &check.signal {
-                    Signal::Head(head) => Some(head.buffers(paths)),
-                    _ => None,
+                    Signal::Head(head) => head.buffers(paths).map(Some),
+                    _ => Ok(None),
                 })
-                .collect(),
+                .collect::<Result<_>>()?,
             random: PathRandom::new(seed ^ RANDOM_SIGNAL),
             scores: Vec::with_capacity(paths),
-        }
+        })
     }
 
     /// Scores the path of each row, `rows[row]`, into `scored`.

@@ -287,7 +287,7 @@ impl<'a> Course<'a> {
         let capacity = launch.max_tokens.min(decoder.kv().room() + 1);
         Ok(Self {
             schedule: Schedule::new(n, policy),
-            checks: Checks::new(launch.checks, n, launch.seed),
+            checks: Checks::new(launch.checks, n, launch.seed)?,
             sampler: Sampler::new(launch.sampling, decoder.vocabulary())?,
             random: PathRandom::new(launch.seed),
             paths: (0..n)

@@ -3,8 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use anyhow::{Result, bail};
 use curt::Package;
 use curt::head::StopHead;
 use curt::paths::{Check, Keep, Signal};
@@ -32,9 +31,6 @@ pub struct CheckArgs {
     /// Paths go on whose score is at least this.
     #[arg(long, value_name = "SCORE", group = "who")]
     keep_at_least: Option<f64>,
-    /// `auto`: as many go on as the rule says that was fitted with the head.
-    #[arg(long, value_name = "RULE", group = "who")]
-    retain: Option<Retain>,
     /// Check points, in generated tokens. Without it, where the head was trained.
     #[arg(long, value_name = "TOKENS[,TOKENS]", value_delimiter = ',')]
     check_at: Vec<usize>,
@@ -47,23 +43,14 @@ pub struct CheckArgs {
     confidence_window: Option<NonZeroUsize>,
 }
 
-/// `--retain`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Retain {
-    /// As the head's rule says.
-    Auto,
-}
-
 impl CheckArgs {
     /// The checks they ask for, none where nothing is asked.
     pub fn checks(&self, package: &Package, paths: usize) -> Result<Vec<Check>> {
         if self.head == ["none"] {
             return Ok(Vec::new());
         }
-        let who = !self.keep.is_empty()
-            || !self.keep_ratio.is_empty()
-            || self.keep_at_least.is_some()
-            || self.retain.is_some();
+        let who =
+            !self.keep.is_empty() || !self.keep_ratio.is_empty() || self.keep_at_least.is_some();
         if !who && self.check_at.is_empty() && self.head.is_empty() {
             return Ok(Vec::new());
         }
@@ -91,11 +78,10 @@ impl CheckArgs {
         at.iter()
             .enumerate()
             .map(|(i, &at_tokens)| {
-                let signal = signal(i);
                 Ok(Check {
                     at_tokens,
-                    keep: self.who(i, at.len(), paths, at_tokens, &signal)?,
-                    signal,
+                    keep: self.who(i, at.len(), paths)?,
+                    signal: signal(i),
                 })
             })
             .collect()
@@ -124,19 +110,9 @@ impl CheckArgs {
             .collect()
     }
 
-    fn who(
-        &self,
-        index: usize,
-        checks: usize,
-        paths: usize,
-        at_tokens: usize,
-        signal: &Signal,
-    ) -> Result<Keep> {
+    fn who(&self, index: usize, checks: usize, paths: usize) -> Result<Keep> {
         if let Some(score) = self.keep_at_least {
             return Ok(Keep::AtLeast(score));
-        }
-        if self.retain.is_some() {
-            return Ok(Keep::Top(retained(signal, paths, at_tokens)?));
         }
         if !self.keep_ratio.is_empty() {
             let ratio = of_check("--keep-ratio", &self.keep_ratio, index, checks, 1.0)?;
@@ -148,7 +124,7 @@ impl CheckArgs {
             return Ok(Keep::Top(keep.round() as usize));
         }
         bail!(
-            "--keep: expected how many paths go on (or --keep-ratio, --keep-at-least, --retain auto), since a check is \
+            "--keep: expected how many paths go on (or --keep-ratio or --keep-at-least), since a check is \
              asked for; got none of them"
         )
     }
@@ -173,21 +149,6 @@ pub fn of_check(
     }
     let share = (index + 1) as f64 / checks as f64;
     Ok(launched * (values[0] / launched).powf(share))
-}
-
-fn retained(signal: &Signal, paths: usize, at_tokens: usize) -> Result<usize> {
-    let rule = match signal {
-        Signal::Head(head) => head.header().retention,
-        _ => None,
-    };
-    let rule = rule.with_context(|| {
-        format!(
-            "--retain auto: expected a head with a fitted retention rule (`curt train-head` fits one where its data has \
-             three check points and budgets), got {:?}, which has none: give --keep",
-            signal.name()
-        )
-    })?;
-    Ok(rule.keep(paths, at_tokens))
 }
 
 fn trained_at(signals: &[Signal]) -> Result<Vec<usize>> {

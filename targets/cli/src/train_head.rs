@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use curt::head::HeadFile;
 use curt_train::controls::Kinds;
-use curt_train::data::Data;
+use curt_train::dataset::Data;
 use curt_train::fit::FitOptions;
 use curt_train::{Event, PoolingKind, TrainOptions, Trained, report, train};
 use curt_workload::Workload;

@@ -140,19 +140,6 @@ fn a_pruned_question_says_who_went_on_and_why() {
             &[
                 "--paths",
                 "4",
-                "--retain",
-                "auto",
-                "--check-at",
-                "9",
-                "--head",
-                "random",
-            ],
-            &["--retain auto", "train-head"],
-        ),
-        (
-            &[
-                "--paths",
-                "4",
                 "--keep",
                 "9",
                 "--check-at",
