@@ -3,7 +3,7 @@
 use curt::head::LogprobStatistic;
 use serde::Serialize;
 
-use crate::data::Data;
+use crate::dataset::Data;
 use crate::error::Result;
 use crate::features::{Inputs, Vocabulary, choose, count_ngrams};
 use crate::fit::FitOptions;

@@ -10,14 +10,13 @@
 pub mod calibrate;
 pub mod collect;
 pub mod controls;
-pub mod data;
+pub mod dataset;
 mod error;
 pub mod features;
 pub mod fit;
 pub mod measure;
 pub mod replays;
 pub mod report;
-pub mod retention;
 mod scaling;
 pub mod search;
 pub mod study;

@@ -3,7 +3,7 @@
 use curt::paths::{Keep, Policy, Trace, replay};
 use serde::Serialize;
 
-use crate::data::{Data, Question};
+use crate::dataset::{Data, Question};
 use crate::error::Result;
 use crate::measure::mean;
 
@@ -25,23 +25,23 @@ pub struct Kept {
 }
 
 /// What became of one question.
-pub(crate) struct Outcome {
-    pub tokens: usize,
-    pub survivors_right: Option<f64>,
-    pub vote_right: bool,
+struct Outcome {
+    tokens: usize,
+    survivors_right: Option<f64>,
+    vote_right: bool,
 }
 
-/// Replays one question with the paths `of`, checked at `at_tokens`.
+/// Replays one question, of whose paths `keep` go on after a check at `at_tokens`.
 ///
 /// # Errors
 /// [`curt::Error::Option`] where a path that runs there has no score.
-pub(crate) fn outcome(
+fn outcome(
     question: &Question,
-    of: &[usize],
     scores: &[Option<f64>],
-    check: Option<(usize, usize)>,
+    at_tokens: usize,
+    keep: usize,
 ) -> Result<Outcome> {
-    let paths: Vec<_> = of.iter().map(|&p| &question.paths[p]).collect();
+    let paths = &question.paths;
     let traces: Vec<Trace> = paths
         .iter()
         .map(|p| Trace {
@@ -50,9 +50,8 @@ pub(crate) fn outcome(
             scores: vec![scores[p.path]],
         })
         .collect();
-    let checks = check.map(|(at, keep)| (at, Keep::Top(keep.min(paths.len()))));
     let policy = Policy {
-        checks: checks.into_iter().collect(),
+        checks: vec![(at_tokens, Keep::Top(keep.min(paths.len())))],
         ..Policy::default()
     };
     let replayed = replay(&policy, &traces)?;
@@ -73,7 +72,7 @@ pub(crate) fn outcome(
     })
 }
 
-/// Replays the questions `of` with a check at `at_tokens` that keeps `keep`; and whether each one's vote was right.
+/// Replays the questions `of` with a check at `at_tokens` that keeps `keep`.
 ///
 /// # Errors
 /// Those of [`curt::paths::replay`].
@@ -83,18 +82,10 @@ pub fn keeping(
     scores: &Scores,
     at_tokens: usize,
     keep: usize,
-) -> Result<(Kept, Vec<Option<f64>>)> {
-    let all: Vec<usize> = (0..data.settings.paths).collect();
+) -> Result<Kept> {
     let outcomes = of
         .iter()
-        .map(|&q| {
-            outcome(
-                &data.questions[q],
-                &all,
-                &scores[q],
-                Some((at_tokens, keep)),
-            )
-        })
+        .map(|&q| outcome(&data.questions[q], &scores[q], at_tokens, keep))
         .collect::<Result<Vec<_>>>()?;
     let tokens: usize = outcomes.iter().map(|o| o.tokens).sum();
     let whole: usize = of
@@ -102,19 +93,13 @@ pub fn keeping(
         .flat_map(|&q| &data.questions[q].paths)
         .map(|p| p.tokens.len())
         .sum();
-    let right: Vec<Option<f64>> = outcomes
-        .iter()
-        .map(|o| Some(f64::from(u8::from(o.vote_right))))
-        .collect();
-    Ok((
-        Kept {
-            keep,
-            token_share: tokens as f64 / whole as f64,
-            survivors_right: mean(outcomes.iter().filter_map(|o| o.survivors_right)),
-            vote_right: mean(right.iter().flatten().copied()),
-        },
-        right,
-    ))
+    let vote = outcomes.iter().map(|o| f64::from(u8::from(o.vote_right)));
+    Ok(Kept {
+        keep,
+        token_share: tokens as f64 / whole as f64,
+        survivors_right: mean(outcomes.iter().filter_map(|o| o.survivors_right)),
+        vote_right: mean(vote),
+    })
 }
 
 /// The largest number of paths whose tokens stay within `token_share` of all, on average; `None` where not even one does.
@@ -135,18 +120,17 @@ pub fn affordable(data: &Data, of: &[usize], at_tokens: usize, token_share: f64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::{made_up, path};
+    use crate::dataset::tests::{made_up, path};
 
     #[test]
     fn the_best_go_on_and_the_rest_stop_at_the_check() {
         // Path 0 is right, and every path takes 10 tokens.
         let data = made_up(&["a", "b"], |q, p| path(q, p, vec![1; 10], p == 0));
         let good: Scores = vec![vec![Some(0.9), Some(0.1), Some(0.2), Some(0.0)]; 2];
-        let (kept, right) = keeping(&data, &[0, 1], &good, 4, 1).unwrap();
+        let kept = keeping(&data, &[0, 1], &good, 4, 1).unwrap();
         assert_eq!(kept.token_share, (10.0 + 3.0 * 4.0) / 40.0);
         assert_eq!((kept.survivors_right, kept.vote_right), (1.0, 1.0));
-        assert_eq!(right, [Some(1.0); 2]);
-        let (kept, _) = keeping(&data, &[0], &good, 4, 3).unwrap();
+        let kept = keeping(&data, &[0], &good, 4, 3).unwrap();
         assert_eq!((kept.survivors_right, kept.vote_right), (1.0 / 3.0, 0.0));
         assert!(keeping(&data, &[0], &vec![vec![None; 4]; 2], 4, 1).is_err());
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::controls::{Kinds, TextChoice};
 use crate::measure::Paired;
-use crate::retention::RetentionFit;
 use crate::search::{CheckPoint, LayerSet};
 
 /// Everything that `curt train-head` found.
@@ -33,8 +32,6 @@ pub struct Report {
     pub text: Vec<TextChoice>,
     /// The heads: the one asked for, then the controls.
     pub heads: Vec<HeadReport>,
-    /// The retention-ratio rule.
-    pub retention: RetentionFit,
 }
 
 /// One pooling against the other.
@@ -195,16 +192,5 @@ fn write(r: &Report, out: &mut String) -> std::fmt::Result {
             None => writeln!(out)?,
         }
     }
-    match (&r.retention.rule, &r.retention.missing) {
-        (Some(rule), _) => writeln!(
-            out,
-            "\nretention: 1/ratio = {:.4} · C^{:.3} · L^{:.3} (in 1024 tokens), ratios {:.3} to {:.3}, {} points",
-            rule.a, rule.b, rule.c, rule.ratio_range[0], rule.ratio_range[1], rule.points
-        ),
-        (None, missing) => writeln!(
-            out,
-            "\nretention: no rule: {}",
-            missing.as_deref().unwrap_or("not asked for")
-        ),
-    }
+    Ok(())
 }

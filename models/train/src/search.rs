@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::data::Data;
+use crate::dataset::Data;
 use crate::error::{Error, Result};
 use crate::features::{Inputs, KvColumns, Store, Table};
 use crate::fit::{FitOptions, Shape};
@@ -118,7 +118,7 @@ impl Search<'_> {
         at_tokens: usize,
         budget_share: f64,
         bytes_per_value: usize,
-    ) -> Result<(CheckPoint, Ranking)> {
+    ) -> Result<CheckPoint> {
         let ranking = self.rank(inputs, &[at_tokens])?;
         let of = &self.study.questions;
         let scores = ranking.scores.get(&at_tokens).ok_or_else(|| {
@@ -128,20 +128,18 @@ impl Search<'_> {
                 at_tokens,
             )
         })?;
-        let kept =
-            |keep| -> Result<Kept> { Ok(keeping(self.data, of, scores, at_tokens, keep)?.0) };
+        let kept = |keep| keeping(self.data, of, scores, at_tokens, keep);
         let affordable = affordable(self.data, of, at_tokens, budget_share);
         let values = inputs.kv.as_ref().map_or(0, |kv| {
             kv.layers.len() * kv.kv_heads * kv.head_dim * at_tokens
         });
-        let point = CheckPoint {
+        Ok(CheckPoint {
             at_tokens,
             auroc: ranking.auroc(),
             at_budget: affordable.map(kept).transpose()?,
             quarter: kept((self.data.settings.paths / 4).max(1))?,
             bytes_read: values * bytes_per_value,
-        };
-        Ok((point, ranking))
+        })
     }
 
     /// Finds the few layers that suffice for a head of `inputs` at `at_tokens`: the best alone, then the one that adds

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{Data, deal};
+use crate::dataset::{Data, deal};
 use crate::error::{Error, Result};
 use crate::features::Table;
 use crate::fit::{Examples, FitOptions, Shape, fit, score};

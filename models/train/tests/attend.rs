@@ -192,7 +192,7 @@ fn pooled_by_kernel(
         let mut asked = asked.to_vec();
         for query in asked.chunks_exact_mut(HEAD_DIM) {
             if let Some(rotary) = rotary {
-                curt::head::rotate(query, rotary, position);
+                curt::head::rotate(query, rotary, position).unwrap();
             }
             query
                 .iter_mut()

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use curt::{AskOptions, Engine, Event, Question};
 use curt_workload::{Item, Workload};
 
-use super::paths_file::PathLine;
 use super::rollouts::Rollouts;
+use crate::dataset::PathLine;
 use crate::error::{Error, Result};
 use crate::features::MeansPool;
 

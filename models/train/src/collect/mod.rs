@@ -1,9 +1,9 @@
 //! Collect: sample paths, grade their answers, write one line a path. Killed at any moment and started again, it goes on.
 
 mod draw;
-mod paths_file;
 mod rollouts;
 mod settings;
+mod write;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 
 use curt::{AskOptions, CancelToken, Engine};
 use curt_workload::{Item, Part, Workload};
-pub use paths_file::{PATHS_FILE, PathLine, read_paths};
-pub use settings::{HELD_OUT_PART, Places, SETTINGS_FILE, Settings, TRAIN_PART};
 
-use crate::data::{Data, Question};
+use crate::dataset::{Data, Question, Settings, validate_check_points};
 use crate::error::{Error, Result};
 use crate::features::{MeansPool, Pass, Store, means, prompts};
 use draw::{Draw, in_order};
-use paths_file::PathsFile;
 use rollouts::Rollouts;
+use write::PathsFile;
 
 /// What to collect, and where to.
 #[derive(Debug, Clone)]
@@ -88,7 +86,7 @@ pub fn collect(
     let first = engines
         .first_mut()
         .ok_or_else(|| Error::option("--jobs", "at least 1", 0))?;
-    check_ascending(&options.check_at)?;
+    validate_check_points(&options.check_at)?;
     let settings = Settings::of(first.package(), workload, options)?;
     let part = workload.part(options.part);
     let items = &part[..options.limit.unwrap_or(part.len()).min(part.len())];
@@ -130,10 +128,10 @@ pub fn collect(
     let mut workers: Vec<(&mut Engine, MeansPool)> = engines
         .iter_mut()
         .map(|engine| {
-            let pool = MeansPool::new(engine, options.paths);
-            (engine, pool)
+            let pool = MeansPool::new(engine, options.paths)?;
+            Ok((engine, pool))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let one =
         |(engine, pool): &mut (&mut Engine, MeansPool), item: &&Item| draw.one(engine, pool, item);
     in_order(&mut workers, &missing, &one, &mut |drawn| {
@@ -174,23 +172,10 @@ fn stores(
         }
         // Nothing is there yet.
         Err(Error::TooLittle { .. }) => {
-            MeansPool::new(engine, settings.paths).stores(dir, settings, check_at, &[])
+            MeansPool::new(engine, settings.paths)?.stores(dir, settings, check_at, &[])
         }
         Err(error) => Err(error),
     }
-}
-
-/// # Errors
-/// [`Error::Option`] for check points that do not ascend from 1 token up.
-pub(crate) fn check_ascending(check_at: &[usize]) -> Result<()> {
-    if check_at.first() == Some(&0) || check_at.windows(2).any(|w| w[0] >= w[1]) {
-        return Err(Error::option(
-            "--check-at",
-            "check points from 1 token up, ascending",
-            format!("{check_at:?}"),
-        ));
-    }
-    Ok(())
 }
 
 /// Ids of items whose lines are all there.

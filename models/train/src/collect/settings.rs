@@ -1,73 +1,25 @@
-//! `collect.toml`: what a folder of paths was collected with.
+//! The settings that options ask for: written to a new folder, or compared with those of one that was begun.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use curt::{Package, SamplingDefaults};
 use curt_workload::{Part, Workload};
-use serde::{Deserialize, Serialize};
 
-use super::{CollectOptions, PATHS_FILE};
+use super::CollectOptions;
+use crate::dataset::{HELD_OUT_PART, PATHS_FILE, Places, SETTINGS_FILE, Settings, TRAIN_PART};
 use crate::error::{Error, Result};
-
-/// The file of settings, in the folder that is collected to.
-pub const SETTINGS_FILE: &str = "collect.toml";
-
-/// [`Settings::part`] of the part that heads may learn from.
-pub const TRAIN_PART: &str = "train";
-
-/// [`Settings::part`] of the part that they are judged by.
-pub const HELD_OUT_PART: &str = "held_out";
-
-/// Everything that decides what is collected.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Name of the package's folder.
-    pub package: String,
-    /// [`Package::fingerprint`].
-    pub package_fingerprint: String,
-    /// The workload's name.
-    pub workload: String,
-    /// [`Workload::digest`].
-    pub workload_digest: String,
-    /// [`TRAIN_PART`] or [`HELD_OUT_PART`].
-    pub part: String,
-    /// Paths of each item.
-    pub paths: usize,
-    /// With an item's id and a path's number, decides what the path draws.
-    pub seed: u64,
-    /// Prefix lengths of the Monte-Carlo rates, in generated tokens.
-    pub prefix_tokens: Vec<usize>,
-    /// Continuations of each prefix.
-    pub rollouts: usize,
-    /// Version of ONNX Runtime: another may round otherwise, and then draws other tokens. Absent, and not compared, in
-    /// folders begun before it was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub onnxruntime: Option<String>,
-    /// How tokens are drawn, with nothing left open: [`Settings::of`] fills in every field.
-    pub sampling: SamplingDefaults,
-    /// Where package and workload lay. Not compared: a moved folder is the same folder.
-    #[serde(default)]
-    pub places: Option<Places>,
-}
-
-/// Folders on the machine that collected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Places {
-    /// The package.
-    pub package: PathBuf,
-    /// The workload.
-    pub workload: PathBuf,
-}
 
 impl Settings {
     /// The settings of `options` for `package` and `workload`. Reads every weight, for the fingerprint.
     ///
     /// # Errors
     /// [`Error::Option`] for options outside their range, or sampling that neither prompt nor package state.
-    pub fn of(package: &Package, workload: &Workload, options: &CollectOptions) -> Result<Self> {
+    pub(super) fn of(
+        package: &Package,
+        workload: &Workload,
+        options: &CollectOptions,
+    ) -> Result<Self> {
         if options.paths < 2 {
             return Err(Error::option(
                 "--paths",
@@ -133,30 +85,7 @@ impl Settings {
         })
     }
 
-    /// Reads the settings of the folder `dir`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where there are none, [`Error::Data`] where they cannot be understood.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let file = dir.join(SETTINGS_FILE);
-        let text = std::fs::read_to_string(&file).map_err(Error::io(
-            &file,
-            "the settings cannot be read: is this a folder that `curt collect` made?",
-        ))?;
-        let settings: Self = toml::from_str(&text).map_err(|e| {
-            let got = e.to_string();
-            Error::data(&file, "TOML", "the settings of `curt collect`", got.trim())
-        })?;
-        let sampling = &settings.sampling;
-        if sampling.temperature.is_none() || sampling.max_tokens.is_none() {
-            let expected =
-                "a temperature and max_tokens: heads say what their paths were drawn with";
-            return Err(Error::data(&file, "sampling", expected, "none"));
-        }
-        Ok(settings)
-    }
-
-    /// Writes the settings to a new folder, or holds them against those of one that was begun.
+    /// Writes the settings to a new folder, or compares them with those of one that was begun.
     ///
     /// # Errors
     /// [`Error::Settings`] where they differ; [`Error::Data`] for paths without the settings they were collected with.

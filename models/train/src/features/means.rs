@@ -7,8 +7,7 @@ use curt::paths::CachedPaths;
 use curt::{CancelToken, Engine, Error as RuntimeError};
 
 use super::{Pass, Store};
-use crate::collect::Settings;
-use crate::data::Data;
+use crate::dataset::{Data, Settings};
 use crate::error::{Error, Result};
 
 /// Spans that the search knows: the generated prefix and its end. A prototype found both together as good as learned
@@ -24,7 +23,10 @@ pub struct MeansPool {
 
 impl MeansPool {
     /// For questions of `paths` paths, answered by the package of `engine`.
-    pub fn new(engine: &Engine, paths: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`curt::Error::Package`] for a package of more layers, heads or dimensions than a head may read.
+    pub fn new(engine: &Engine, paths: usize) -> curt::Result<Self> {
         let geometry = engine.package().graph().geometry();
         let inputs = KvInputs {
             layers: (0..geometry.layers).collect(),
@@ -34,10 +36,10 @@ impl MeansPool {
                 spans: SPANS.to_vec(),
             },
         };
-        Self {
-            pool: KvPool::new(inputs, Vec::new()),
+        Ok(Self {
+            pool: KvPool::new(inputs, Vec::new())?,
             paths,
-        }
+        })
     }
 
     /// Numbers of one question: zeros, as for paths that have ended.
@@ -95,7 +97,7 @@ pub fn means(
     cancel: &CancelToken,
     on_pass: &mut dyn FnMut(Pass),
 ) -> Result<Vec<Store>> {
-    let mut pool = MeansPool::new(engine, data.settings.paths);
+    let mut pool = MeansPool::new(engine, data.settings.paths)?;
     let digests = data.digests();
     let mut stores = pool.stores(&data.dir, &data.settings, at_tokens, &digests)?;
     let of = data.questions.len();

@@ -15,10 +15,9 @@ pub use windows::{Windows, windows};
 use std::collections::HashMap;
 
 use curt::Engine;
-use curt_workload::{Item, Part, Workload};
+use curt_workload::{Item, Workload};
 
-use crate::collect::TRAIN_PART;
-use crate::data::Data;
+use crate::dataset::{Data, PATHS_FILE, SETTINGS_FILE};
 use crate::error::{Error, Result};
 
 /// How far a pass over the questions is.
@@ -35,10 +34,10 @@ pub struct Pass {
 /// # Errors
 /// [`Error::Data`] for an item that the workload does not have, and what the runtime says.
 pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Vec<Vec<u32>>> {
-    let part = match data.settings.part.as_str() {
-        TRAIN_PART => Part::Train,
-        _ => Part::HeldOut,
-    };
+    let part = data.settings.workload_part().ok_or_else(|| {
+        let file = data.dir.join(SETTINGS_FILE);
+        Error::data(&file, "part", "a part of a workload", &data.settings.part)
+    })?;
     let items: HashMap<&str, &Item> = workload
         .part(part)
         .iter()
@@ -53,7 +52,7 @@ pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Vec<
         .map(|q| {
             let item = items.get(q.item.as_str()).ok_or_else(|| {
                 Error::data(
-                    &data.dir.join(crate::collect::PATHS_FILE),
+                    &data.dir.join(PATHS_FILE),
                     "item",
                     format!("one of the items of workload {}", workload.name()),
                     &q.item,

@@ -27,7 +27,7 @@ pub struct Store {
 
 impl Store {
     /// Opens or begins `file` for questions of `paths` paths with `width` numbers each. `meaning` says what the numbers
-    /// are: a file of other ones is begun anew. `digests`: what each question's paths are ([`crate::data::Question::digest`]);
+    /// are: a file of other ones is begun anew. `digests`: what each question's paths are ([`crate::dataset::Question::digest`]);
     /// from the first question on that is not the same, the file is cut.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::ops::Range;
 use curt::head::{LogprobStatistic, logprob_statistic, ngram_indicators};
 
 use super::{SPANS, Store, Vocabulary};
-use crate::data::{Data, Question, label};
+use crate::dataset::{Data, Question, label};
 use crate::error::Result;
 
 /// Which numbers of the stored means are read.

@@ -6,7 +6,7 @@ use curt_kernels::KvView;
 
 use super::means::features_folder;
 use super::{Pass, Store};
-use crate::data::Data;
+use crate::dataset::Data;
 use crate::error::Result;
 
 /// Windows of keys and values: `[paths, layers, kv_heads, keys and values, window, head_dim]` a question, for each check

@@ -186,7 +186,7 @@ mod tests {
             let rotated = rotated.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             for (row, position) in [17, 203].into_iter().enumerate() {
                 let mut wanted = query;
-                curt::head::rotate(&mut wanted, rotary, position);
+                curt::head::rotate(&mut wanted, rotary, position).unwrap();
                 for (got, wanted) in rotated[row * 6..].iter().zip(wanted) {
                     // Three roundings of numbers below 3.
                     assert!((got - wanted).abs() <= 8.0 * f32::EPSILON, "{got} {wanted}");

@@ -1,14 +1,10 @@
-//! The first half of training: the check point, the layers, the text control and the retention rule.
-
-use std::collections::BTreeMap;
+//! The first half of training: the check point, the layers and the text control.
 
 use super::{Event, Listener, Trainer};
 use crate::controls::{Kinds, TextChoice, logprob_statistics, survey_text, tune_text};
 use crate::error::{Error, Result};
 use crate::features::{Inputs, KvColumns};
-use crate::retention::{RetentionFit, fit_retention};
 use crate::search::{CheckPoint, LayerSet, choose, survey_layers};
-use crate::study::Ranking;
 
 /// What the search found.
 pub(super) struct Found {
@@ -20,7 +16,6 @@ pub(super) struct Found {
     pub text: Vec<TextChoice>,
     pub check_points: Vec<CheckPoint>,
     pub layer_sets: Vec<LayerSet>,
-    pub retention: RetentionFit,
 }
 
 impl Trainer<'_> {
@@ -47,21 +42,19 @@ impl Trainer<'_> {
         };
         let searched = self.inputs(without_text, &survey, None);
         let mut check_points = Vec::new();
-        let mut rankings: BTreeMap<usize, Ranking> = BTreeMap::new();
         for &at in grid {
             let searched = if searched.width() > 0 {
                 &searched
             } else {
                 &survey_text(&self.search, at)
             };
-            let (point, ranking) = self.search.check_point(
+            let point = self.search.check_point(
                 searched,
                 at,
                 options.budget_share,
                 self.bytes_per_value,
             )?;
             on_event(Event::CheckPoint(&point));
-            rankings.insert(at, ranking);
             check_points.push(point);
         }
         let mut at = options.check_at.clone();
@@ -85,7 +78,6 @@ impl Trainer<'_> {
             self.search
                 .layers(&alone, &at, layers, &mut |s| on_event(Event::Layers(s)))?
         };
-        let retention = self.retention(&rankings)?;
         let text = tune_text(&mut self.search, &at, &mut |t| on_event(Event::Text(t)))?;
         Ok(Found {
             at,
@@ -93,17 +85,7 @@ impl Trainer<'_> {
             text,
             check_points,
             layer_sets,
-            retention,
         })
-    }
-
-    fn retention(&self, rankings: &BTreeMap<usize, Ranking>) -> Result<RetentionFit> {
-        let scores: Vec<_> = rankings
-            .iter()
-            .filter_map(|(&at, ranking)| Some((at, ranking.scores.get(&at)?)))
-            .collect();
-        let of = &self.search.study.questions;
-        fit_retention(self.data, of, &scores, self.options.seed)
     }
 
     /// Inputs of a head of `kinds` that pools by means.

@@ -50,8 +50,7 @@ impl Trainer<'_> {
         let (mut heads, mut reports) = (Vec::new(), Vec::new());
         let mut first: Option<Ranking> = None;
         for kinds in std::iter::once(asked).chain(asked.controls()) {
-            let (mut head, mut report, ranking) = self.head(kinds, &found, &mut attend)?;
-            head.header.retention = found.retention.rule;
+            let (head, mut report, ranking) = self.head(kinds, &found, &mut attend)?;
             match &first {
                 None => first = Some(ranking),
                 Some(first) => {
@@ -80,7 +79,6 @@ impl Trainer<'_> {
                 pooling: test,
                 text: found.text,
                 heads: reports,
-                retention: found.retention,
             },
         })
     }
@@ -310,7 +308,6 @@ impl Trainer<'_> {
                 digest: settings.workload_digest.clone(),
             },
             calibration,
-            retention: None,
             measured,
         }
     }

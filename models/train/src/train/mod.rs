@@ -12,9 +12,8 @@ use curt::{CancelToken, Engine};
 use curt_workload::Workload;
 use serde::Serialize;
 
-use crate::collect::{TRAIN_PART, check_ascending};
 use crate::controls::{Kinds, TextChoice};
-use crate::data::Data;
+use crate::dataset::{Data, PATHS_FILE, SETTINGS_FILE, TRAIN_PART, validate_check_points};
 use crate::error::{Error, Result};
 use crate::features::{KvColumns, Pass, SPANS, means, prompts, windows};
 use crate::fit::{AttendSource, FitOptions};
@@ -112,7 +111,7 @@ pub fn train(
     let grid = if options.check_at.is_empty() {
         parts.with_enough(data, default_grid(path_tokens(data, &parts.fitted)))?
     } else {
-        check_ascending(&options.check_at)?;
+        validate_check_points(&options.check_at)?;
         for &at in &options.check_at {
             parts.check_enough(data, at)?;
         }
@@ -207,7 +206,7 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
     let recorded = &data.settings;
     if recorded.part != TRAIN_PART {
         return Err(Error::data(
-            &data.dir.join(crate::collect::SETTINGS_FILE),
+            &data.dir.join(SETTINGS_FILE),
             "part",
             format!(
                 "{TRAIN_PART}: a head that learned from the part that it is judged by would be judged too well; collect \
@@ -232,7 +231,7 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
         if recorded != here {
             let expected =
                 format!("{here}, of the one named: name the one that was collected with");
-            let file = data.dir.join(crate::collect::SETTINGS_FILE);
+            let file = data.dir.join(SETTINGS_FILE);
             return Err(Error::data(&file, field, expected, recorded));
         }
     }
@@ -249,7 +248,7 @@ fn check_enough(data: &Data) -> Result<()> {
         return Ok(());
     }
     Err(Error::TooLittle {
-        file: data.dir.join(crate::collect::PATHS_FILE),
+        file: data.dir.join(PATHS_FILE),
         what: "questions with right and with wrong paths".into(),
         needed: LEAST_MIXED,
         got,

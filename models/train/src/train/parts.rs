@@ -1,7 +1,6 @@
 //! What each question is for: fitted to, stopped by or measured on, and whether there are enough of each.
 
-use crate::collect::PATHS_FILE;
-use crate::data::{Data, deal};
+use crate::dataset::{Data, PATHS_FILE, deal};
 use crate::error::{Error, Result};
 
 /// One question in so many is kept apart from fitting: half of these stop it, half measure it.
@@ -90,7 +89,7 @@ fn is_mixed(data: &Data, question: usize, at_tokens: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::{made_up, path};
+    use crate::dataset::tests::{made_up, path};
 
     /// 60 questions in pairs of one group; those that `mixed` takes have right and wrong paths, of 10 tokens, and one of
     /// 40.

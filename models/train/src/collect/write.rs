@@ -1,54 +1,13 @@
-//! `paths.jsonl`: one line a path. An item's lines are written together; what a killed process left half done is undone.
+//! Write the file of paths: an item's lines together, after taking out what a killed process left half done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use curt::paths::FinishReason;
-use curt::{AnswerKind, FoundAnswer};
-use serde::{Deserialize, Serialize};
-
 use super::Done;
+use crate::dataset::{PATHS_FILE, PathLine, each_line};
 use crate::error::{Error, Result};
-
-/// The file of paths, in the folder that is collected to.
-pub const PATHS_FILE: &str = "paths.jsonl";
-
-/// One finished path.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PathLine {
-    /// The item's id.
-    pub item: String,
-    /// What the item shares with others that must not stand on the other side of a split; its id where it shares nothing.
-    pub group: String,
-    /// The path's number.
-    pub path: usize,
-    /// Generated tokens, the one that ended it included.
-    pub tokens: Vec<u32>,
-    /// Log-probability of each under the model itself.
-    pub logprobs: Vec<f32>,
-    /// Why it ended.
-    pub finish: FinishReason,
-    /// What the answer pattern finds in its text.
-    pub answer: Option<String>,
-    /// The form that it shares with all answers that are the same, where it is not written so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub same_as: Option<String>,
-    /// Whether the workload's scorer takes it.
-    pub correct: bool,
-    /// By prefix length in tokens, the share of right continuations; lengths that the path did not pass are absent.
-    pub rate: Option<BTreeMap<usize, f64>>,
-}
-
-impl PathLine {
-    /// What it votes for.
-    pub(crate) fn vote(&self) -> Option<FoundAnswer> {
-        let form = self.same_as.as_deref().or(self.answer.as_deref());
-        form.map(|form| AnswerKind::Text.found(form))
-    }
-}
 
 /// The file as one process writes it.
 pub(super) struct PathsFile {
@@ -180,61 +139,4 @@ impl PathsFile {
         self.handle = handle;
         Ok(())
     }
-}
-
-/// Calls `visit` with each whole line of `file` and the bytes it takes.
-///
-/// A last line without its end, or one that cannot be understood, is what a killed process left: it is passed over.
-fn each_line(
-    file: &Path,
-    visit: &mut dyn FnMut(std::ops::Range<u64>, PathLine) -> Result<()>,
-) -> Result<()> {
-    let failed = |source| Error::io(file, "the paths cannot be read")(source);
-    let mut reader = BufReader::new(File::open(file).map_err(failed)?);
-    let (mut start, mut number, mut text) = (0u64, 0, Vec::new());
-    loop {
-        text.clear();
-        let read = reader.read_until(b'\n', &mut text).map_err(failed)?;
-        if text.last() != Some(&b'\n') {
-            return Ok(());
-        }
-        number += 1;
-        let end = start + read as u64;
-        match serde_json::from_slice(&text) {
-            Ok(line) => visit(start..end, line)?,
-            Err(_) if reader.fill_buf().map_err(failed)?.is_empty() => return Ok(()),
-            Err(error) => {
-                return Err(Error::data(
-                    file,
-                    format!("line {number}"),
-                    "a path as `curt collect` writes it",
-                    error,
-                ));
-            }
-        }
-        start = end;
-    }
-}
-
-/// Reads the paths of the folder `dir`, in the order of the file.
-///
-/// # Errors
-/// [`Error::Io`], and [`Error::Data`] for a damaged line that is not the last, or one whose tokens and log-probabilities
-/// do not pair.
-pub fn read_paths(dir: &Path) -> Result<Vec<PathLine>> {
-    let file = dir.join(PATHS_FILE);
-    let mut lines = Vec::new();
-    each_line(&file, &mut |_, line| {
-        if line.tokens.len() != line.logprobs.len() || line.tokens.is_empty() {
-            return Err(Error::data(
-                &file,
-                format!("item {:?}, path {}", line.item, line.path),
-                "tokens, and a log-probability of each",
-                format!("{} and {}", line.tokens.len(), line.logprobs.len()),
-            ));
-        }
-        lines.push(line);
-        Ok(())
-    })?;
-    Ok(lines)
 }

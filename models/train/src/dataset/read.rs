@@ -1,11 +1,11 @@
-//! Collected paths by question, their labels, and splits by group.
+//! Read a dataset: its paths by question, and their labels.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::collect::{PATHS_FILE, PathLine, Settings, read_paths};
+use super::{PATHS_FILE, PathLine, Settings, read_paths};
 use crate::error::{Error, Result};
 
 /// A folder that `curt collect` made, read.
@@ -34,7 +34,8 @@ impl Data {
     /// Reads the folder `dir`. A question that lacks paths (the last one, while it is collected) is left out.
     ///
     /// # Errors
-    /// Those of [`Settings::read`] and [`read_paths`]; [`Error::TooLittle`] for a folder without a whole question.
+    /// Those of [`Settings::read`] and [`read_paths`]; [`Error::Data`] for paths of a question that are not numbered from 0
+    /// up, [`Error::TooLittle`] for a folder without a whole question.
     pub fn read(dir: &Path) -> Result<Self> {
         let settings = Settings::read(dir)?;
         let mut questions: Vec<Question> = Vec::new();
@@ -53,6 +54,15 @@ impl Data {
         questions.retain(|q| q.paths.len() == settings.paths);
         for question in &mut questions {
             question.paths.sort_by_key(|p| p.path);
+            let misnumbered = (0..).zip(&question.paths).find(|(n, p)| *n != p.path);
+            if let Some((number, path)) = misnumbered {
+                return Err(Error::data(
+                    &dir.join(PATHS_FILE),
+                    format!("item {:?}", question.item),
+                    format!("each path from 0 to {} once", settings.paths - 1),
+                    format!("path {} where {number} is due", path.path),
+                ));
+            }
         }
         if questions.is_empty() {
             return Err(Error::TooLittle {
@@ -117,35 +127,10 @@ pub fn label(path: &PathLine, at_tokens: usize) -> f32 {
     }
 }
 
-/// Deals the questions `of` into `parts` parts of about equal size. No group stands in two.
-///
-/// A group's part depends on the seed and the groups, not on the order of the file.
-pub fn deal(data: &Data, of: &[usize], parts: usize, seed: u64) -> Vec<Vec<usize>> {
-    let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
-    for &question in of {
-        let mut hash = Sha256::new();
-        hash.update(seed.to_le_bytes());
-        hash.update(data.questions[question].group.as_bytes());
-        groups
-            .entry(hash.finalize().into())
-            .or_default()
-            .push(question);
-    }
-    let mut dealt: Vec<Vec<usize>> = vec![Vec::new(); parts];
-    for group in groups.into_values() {
-        if let Some(smallest) = dealt.iter_mut().min_by_key(|part| part.len()) {
-            smallest.extend(group);
-        }
-    }
-    for part in &mut dealt {
-        part.sort_unstable();
-    }
-    dealt
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::dataset::TRAIN_PART;
     use curt::SamplingDefaults;
     use curt::paths::FinishReason;
 
@@ -158,7 +143,7 @@ pub(crate) mod tests {
                 package_fingerprint: "f".into(),
                 workload: "w".into(),
                 workload_digest: "d".into(),
-                part: crate::collect::TRAIN_PART.into(),
+                part: TRAIN_PART.into(),
                 paths: count,
                 seed: 0,
                 prefix_tokens: Vec::new(),
@@ -196,28 +181,6 @@ pub(crate) mod tests {
             correct,
             rate: None,
         }
-    }
-
-    #[test]
-    fn no_group_stands_in_two_parts_and_parts_are_even() {
-        let groups: Vec<String> = (0..90).map(|q| (q / 3).to_string()).collect();
-        let names: Vec<&str> = groups.iter().map(String::as_str).collect();
-        let data = made_up(&names, |q, p| path(q, p, vec![1, 2], p % 2 == 0));
-        let all: Vec<usize> = (0..90).collect();
-        let dealt = deal(&data, &all, 4, 3);
-        let mut seen = Vec::new();
-        for part in &dealt {
-            assert!((21..=24).contains(&part.len()), "{}", part.len());
-            let mut mine: Vec<&str> = part.iter().map(|&q| names[q]).collect();
-            mine.dedup();
-            assert!(mine.iter().all(|g| !seen.contains(g)));
-            seen.extend(mine);
-        }
-        assert_eq!(dealt.iter().map(Vec::len).sum::<usize>(), 90);
-        let mut backwards = all.clone();
-        backwards.reverse();
-        assert_eq!(deal(&data, &backwards, 4, 3), dealt);
-        assert_ne!(deal(&data, &all, 4, 4), dealt);
     }
 
     #[test]
