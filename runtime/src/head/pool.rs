@@ -6,8 +6,8 @@ use std::path::Path;
 use curt_kernels::{Attend, Mean, ShapeError};
 
 use super::{KvInputs, Pooling, Span};
-use crate::error::Result;
-use crate::kv::{KvCache, KvKind};
+use crate::error::{Error, Result};
+use crate::kv::{KvCache, KvKind, KvRow};
 use crate::package::Rotary;
 
 /// Pools a row's keys and values as a head's file says. Buffers are made once.
@@ -29,7 +29,7 @@ impl KvPool {
     /// Pools by `inputs`; `queries` as [`super::HeadFile::queries`].
     ///
     /// # Errors
-    /// [`crate::Error::Package`] for inputs that no head has, [`crate::Error::Shape`] for queries of another length.
+    /// [`Error::Package`] for inputs that no head has, [`Error::Shape`] for queries of another length.
     pub fn new(inputs: KvInputs, queries: Vec<f32>) -> Result<Self> {
         inputs.validate(Path::new("KvPool"))?;
         let (scratch, expected) = match inputs.pooling {
@@ -66,7 +66,7 @@ impl KvPool {
     /// `out`: `[layers, kv_heads, spans or queries, head_dim]`.
     ///
     /// # Errors
-    /// [`crate::Error::Shape`] where the cache has other heads, or fewer layers or rows, or `out` another length.
+    /// [`Error::Shape`] where the cache has other heads, or fewer layers or rows, or `out` another length.
     pub fn pool(
         &mut self,
         kv: &KvCache,
@@ -87,13 +87,13 @@ impl KvPool {
             Pooling::Mean { spans } => {
                 let mut out = out.chunks_exact_mut(dim);
                 for &layer in &inputs.layers {
-                    let values = kv.view(layer, KvKind::Value, row)?;
+                    let values = kv.row(layer, KvKind::Value, row)?;
                     for head in 0..inputs.kv_heads {
                         for span in spans {
                             let Range { start, end } = positions(*span, prompt_tokens, len);
                             let window = values.window(start, end - start)?;
                             if let Some(out) = out.next() {
-                                mean.pool(&[window], head, out)?;
+                                mean.pool(window.segments(), head, out)?;
                             }
                         }
                     }
@@ -109,17 +109,16 @@ impl KvPool {
                 let mut asked = self.rotated.chunks_exact(block);
                 let mut out = out.chunks_exact_mut(block);
                 for &layer in &inputs.layers {
-                    let keys = kv
-                        .view(layer, KvKind::Key, row)?
-                        .window(len - window, window)?;
-                    let values = kv
-                        .view(layer, KvKind::Value, row)?
-                        .window(len - window, window)?;
+                    let [keys, values] = [KvKind::Key, KvKind::Value].map(|kind| {
+                        let all = kv.row(layer, kind, row)?;
+                        Ok::<KvRow<'_>, Error>(all.window(len - window, window)?)
+                    });
+                    let (keys, values) = (keys?, values?);
                     for head in 0..inputs.kv_heads {
                         if let (Some(asked), Some(out)) = (asked.next(), out.next()) {
+                            let (keys, values) = (keys.segments(), values.segments());
                             let scratch = &mut self.scratch;
-                            self.attend
-                                .pool(&[keys], &[values], head, asked, scratch, out)?;
+                            self.attend.pool(keys, values, head, asked, scratch, out)?;
                         }
                     }
                 }

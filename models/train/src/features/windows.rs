@@ -1,8 +1,7 @@
 //! The keys and values that attention pooling reads: windows of the chosen layers at the check points.
 
-use curt::kv::KvKind;
+use curt::kv::{KvKind, KvRow};
 use curt::{CancelToken, Engine, Error as RuntimeError};
-use curt_kernels::KvView;
 
 use super::means::features_folder;
 use super::{Pass, Store};
@@ -74,11 +73,9 @@ pub fn windows(
                 let mut out = out.chunks_exact_mut(window * dim);
                 for &layer in layers {
                     let views = [KvKind::Key, KvKind::Value].map(|kind| {
-                        let all = rebuilt.kv.view(layer, kind, row)?;
-                        let len = all.shape()[1];
-                        Ok::<KvView<'_>, RuntimeError>(
-                            all.window(len.wrapping_sub(window), window)?,
-                        )
+                        let all = rebuilt.kv.row(layer, kind, row)?;
+                        let [_, len, _] = all.shape();
+                        Ok::<KvRow<'_>, RuntimeError>(all.window(len.wrapping_sub(window), window)?)
                     });
                     let [keys, values] = views;
                     let (keys, values) = (keys?, values?);
@@ -110,7 +107,7 @@ pub fn windows(
 }
 
 /// Copies one head of `view`: `[window, head_dim]`.
-fn copy(view: &KvView<'_>, head: usize, dim: usize, out: &mut [f32]) {
+fn copy(view: &KvRow<'_>, head: usize, dim: usize, out: &mut [f32]) {
     for (i, slot) in out.iter_mut().enumerate() {
         *slot = view.get(head, i / dim, i % dim).unwrap_or(0.0);
     }
