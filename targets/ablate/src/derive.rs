@@ -33,7 +33,17 @@ pub fn derive(
         return Ok(record);
     }
     let launched = launched(arm, sample, done)?;
-    let paths = &sample.paths[..launched];
+    let Some(paths) = sample
+        .paths
+        .get(..launched)
+        .filter(|paths| !paths.is_empty())
+    else {
+        return Err(Error::option(
+            format!("arm {:?}: paths", arm.name),
+            format!("a sample of at least {launched} paths"),
+            sample.paths.len(),
+        ));
+    };
     let replayed = replay(&policy(arm), &traces(arm, kind, sample, paths)?)?;
 
     // A single path speaks for itself, also where its text holds no answer that a vote could count.
@@ -232,6 +242,7 @@ fn path_record(arm: &Arm, sample: &Sample, replayed: &Replayed, path: usize) -> 
         answer: None,
         correct: None,
         text: None,
+        cut_from_bytes: None,
     })
 }
 

@@ -28,6 +28,16 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// The file that is written to is no longer in its folder.
+    #[error(
+        "{}: was removed, moved or replaced while the run wrote to it, and what it wrote cannot be found there: run again \
+         into a folder that stays",
+        file.display()
+    )]
+    Gone {
+        /// The file.
+        file: PathBuf,
+    },
     /// Another run writes to the same folder.
     #[error("{}: another run is writing here: wait for it, or choose another --out", dir.display())]
     Locked {
@@ -91,6 +101,26 @@ pub enum Error {
         failures: usize,
         /// The last one's words.
         last: String,
+    },
+    /// Questions that nobody took: the arm is not wrong there, and its figures are not whole.
+    #[error(
+        "arm {arm}: {questions} questions could not be asked, the last: {last}; the same command with --resume asks them"
+    )]
+    Unanswered {
+        /// The arm of the last.
+        arm: String,
+        /// How many.
+        questions: usize,
+        /// What the last one said.
+        last: String,
+    },
+    /// A server that no question can be put to.
+    #[error("arm {arm}: {reason}")]
+    Server {
+        /// The arm.
+        arm: String,
+        /// What it said, and what to do.
+        reason: String,
     },
     /// What the runtime says.
     #[error(transparent)]

@@ -9,6 +9,7 @@
 pub mod arm;
 mod derive;
 mod error;
+mod files;
 pub mod measure;
 mod merge;
 pub mod record;

@@ -9,7 +9,7 @@ use crate::record::{Records, differences, not_compared, read_records};
 ///
 /// # Errors
 /// Those of [`read_records`], and [`Error::Shards`] where they differ in anything but their shard, one is missing, unfinished
-/// or there twice.
+/// or there twice, or two disagree about an item.
 pub fn merge(places: &[impl AsRef<Path>]) -> Result<Records> {
     let mut shards = Vec::new();
     for place in places {
@@ -78,6 +78,9 @@ pub fn merge(places: &[impl AsRef<Path>]) -> Result<Records> {
             "missing of {shards_in_all}: {}",
             missing.join(", ")
         ));
+    }
+    if let Err(reason) = merged.validate() {
+        return refuse(reason);
     }
     let arm = |name: &str| merged.run.arms.iter().position(|arm| arm.name == name);
     merged.items.sort_by_key(|item| item.index);

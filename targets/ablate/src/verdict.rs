@@ -16,6 +16,8 @@ pub enum Decision {
     NotEnoughItems,
     /// The arm is its own baseline.
     NothingToCompare,
+    /// Every result of one of the two failed: what was seen is a fault, and no accuracy.
+    NoVerdict,
 }
 
 /// The verdict on one arm against the baseline.
@@ -47,6 +49,10 @@ pub struct Evidence<'a> {
     pub p95_ms: Option<f64>,
     /// Median error of the model relative to the time, where times are modelled.
     pub model_error: Option<f64>,
+    /// The one of the two whose results all failed, how many these are, and why the most of them did.
+    pub all_failed: Option<(&'a str, usize, &'a str)>,
+    /// Results of the baseline that failed and count as wrong, which makes the candidate look better.
+    pub baseline_failed: usize,
     /// Results of which no time is known, failed ones among them: they are not in `p95_ms`.
     pub untimed: usize,
     /// Why times do not count, where they do not.
@@ -94,9 +100,21 @@ impl Budget {
 
 impl Verdict {
     /// Decides. *Ready*: p95 within the budget, and the lower end of the one-sided 95 % interval of the paired difference
-    /// above −drop. *Not ready*: the budget is missed, or the upper end is below −drop. Else *not enough items*; and
-    /// *nothing to compare* for an arm that is its own baseline.
+    /// above −drop, and no result of the baseline failed. *Not ready*: the budget is missed, or the upper end is below −drop.
+    /// Else *not enough items*; *nothing to compare* for an arm that is its own baseline; and *no verdict* over failures
+    /// alone.
     pub fn of(evidence: &Evidence<'_>) -> Self {
+        if let Some((arm, results, reason)) = evidence.all_failed {
+            let decision = Decision::NoVerdict;
+            return Self {
+                decision,
+                sentence: format!(
+                    "{}: all {results} results of {arm} failed: {reason}.",
+                    decision.head()
+                ),
+                more_items: None,
+            };
+        }
         let budget = Budget::of(evidence);
         let low = evidence.one_sided.map(|interval| interval.low);
         let high = evidence.one_sided.map(|interval| interval.high);
@@ -106,7 +124,7 @@ impl Verdict {
             Decision::NotReady
         } else if evidence.is_alone() {
             Decision::NothingToCompare
-        } else if budget == Budget::Met && no_worse {
+        } else if budget == Budget::Met && no_worse && evidence.baseline_failed == 0 {
             Decision::Ready
         } else {
             Decision::NotEnoughItems
@@ -131,6 +149,13 @@ impl Verdict {
                     remedies.push_str(&of_accuracy(evidence, more_items));
                 }
                 remedies.push_str(&of_budget(evidence, budget));
+                if evidence.baseline_failed > 0 {
+                    remedies.push_str(&format!(
+                        "; {} results of {} failed and count as wrong, which speaks for {}: what they say has to be mended \
+                         first",
+                        evidence.baseline_failed, evidence.baseline, evidence.candidate
+                    ));
+                }
                 format!("{}: {accuracy}{beside}{remedies}.", decision.head())
             }
             _ => format!("{}: {accuracy}{beside}.", decision.head()),
@@ -151,6 +176,7 @@ impl Decision {
             Self::NotReady => "Not ready",
             Self::NotEnoughItems => "Not enough items",
             Self::NothingToCompare => "Nothing to compare",
+            Self::NoVerdict => "No verdict",
         }
     }
 }

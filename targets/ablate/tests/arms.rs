@@ -5,8 +5,7 @@ use crate::support;
 use std::collections::BTreeMap;
 
 use curt::paths::Keep;
-use curt_ablate::arm::{Arm, ArmFile, check_arms};
-use curt_ablate::run::check_points;
+use curt_ablate::arm::{Arm, ArmFile, validate_arms};
 use toml::Value;
 
 fn read(text: &str) -> curt_ablate::Result<Vec<Arm>> {
@@ -15,7 +14,7 @@ fn read(text: &str) -> curt_ablate::Result<Vec<Arm>> {
     let options = BTreeMap::from([("paths".to_string(), Value::Integer(8))]);
     let (arms, skipped) = ArmFile::read(file.path())?.expand(&options)?;
     assert!(skipped.is_empty());
-    check_arms(&arms).map(|()| arms)
+    validate_arms(&arms).map(|()| arms)
 }
 
 #[test]
@@ -35,7 +34,7 @@ fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
         "{skipped:?}"
     );
     let arms = support::arms();
-    check_arms(&arms).unwrap();
+    validate_arms(&arms).unwrap();
     let stop = arms.iter().find(|arm| arm.name == "stop").unwrap();
     assert_eq!(
         (stop.paths, stop.checks[0].at, stop.checks[0].keep),
@@ -55,7 +54,7 @@ fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
 #[test]
 fn a_sample_is_scored_by_every_signal_once_at_each_point_and_never_by_the_oracle() {
     let run = support::run_of(1, curt_ablate::record::Measure::Replay);
-    let points = check_points(&run);
+    let points = run.check_points();
     let expected = [
         (6, "confidence"),
         (6, "head:stop"),
@@ -102,7 +101,7 @@ fn what_no_arm_can_be_is_refused_by_name() {
     };
     for (text, said) in [
         (arm("pahts = 3"), "unknown field `pahts`"),
-        (arm("paths = 0"), "at least 1, got 0"),
+        (arm("paths = 0"), "1 to 4096, got 0"),
         (arm("paths = \"$keep\""), "--keep for its `$keep`"),
         (
             arm("greedy = true\npaths = 2"),

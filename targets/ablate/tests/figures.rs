@@ -4,7 +4,7 @@ use crate::support;
 
 use std::collections::BTreeMap;
 
-use curt_ablate::record::{Folder, Measure, Records, Run, Start, Times, read_records};
+use curt_ablate::record::{Folder, Measure, Record, Records, Run, Start, Times, read_records};
 use curt_ablate::report::{Table, page};
 use curt_ablate::run::run;
 use curt_ablate::stats::{holm, mcnemar_exact, sign_flip_exact};
@@ -21,7 +21,7 @@ fn records_of(settings: &Run, nature: Nature) -> Records {
         &asked(&items),
         &Folder::new(dir.path()),
         false,
-        &mut made_up,
+        &mut [&mut made_up],
         &mut |_| {},
     )
     .unwrap();
@@ -256,6 +256,57 @@ fn one_arm_is_compared_with_nothing() {
     assert_eq!(summary.verdict.decision, Decision::NothingToCompare);
     assert_eq!(summary.verdict.more_items, None);
     assert!(page(&summary, &records).contains("<b>Nothing to compare</b>"));
+}
+
+#[test]
+fn no_verdict_stands_over_failures() {
+    let settings = Run {
+        max_accuracy_drop: 100.0,
+        ..run_of(20, Measure::Run)
+    };
+    let whole = records_of(&settings, Nature::AllRight);
+    assert_eq!(Summary::of(&whole).verdict.decision, Decision::Ready);
+    let failing = |arm: &str, items: usize| {
+        let mut records = whole.clone();
+        let of_arm = |r: &&mut Record| r.arm == arm && r.index < items;
+        for result in records.results.iter_mut().filter(of_arm) {
+            result.error = Some("this model takes no system message".into());
+            result.correct = false;
+        }
+        let summary = Summary::of(&records);
+        assert!(page(&summary, &records).contains(summary.verdict.decision.head()));
+        summary.verdict
+    };
+    for arm in ["stop", "full"] {
+        let verdict = failing(arm, 20);
+        assert_eq!(verdict.decision, Decision::NoVerdict);
+        let said = format!(
+            "No verdict: all 40 results of {arm} failed: this model takes no system message."
+        );
+        assert_eq!((verdict.sentence, verdict.more_items), (said, None));
+    }
+    // What the baseline could not answer speaks for the candidate; what the candidate could not, against it.
+    let verdict = failing("full", 1);
+    assert_eq!(verdict.decision, Decision::NotEnoughItems);
+    let said = "2 results of full failed and count as wrong, which speaks for stop";
+    assert!(verdict.sentence.contains(said), "{}", verdict.sentence);
+    assert_eq!(failing("stop", 1).decision, Decision::Ready);
+}
+
+#[test]
+fn times_of_items_side_by_side_hold_for_no_budget() {
+    let mut records = records_of(&run_of(6, Measure::Run), Nature::Mixed);
+    records.run.jobs = Some(2);
+    let notes = Summary::of(&records).notes;
+    let said = "2 items were asked side by side (--jobs)";
+    assert!(notes.iter().any(|note| note.starts_with(said)), "{notes:?}");
+    records.run.validate().unwrap();
+    records.run.latency_budget_ms = Some(100.0);
+    let error = records.run.validate().unwrap_err().to_string();
+    assert!(
+        error.contains("expected --jobs 1") && error.contains("got --jobs 2"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn records(nature: Nature, measure: Measure) -> Records {
         &asked(&items),
         &Folder::new(dir.path()),
         false,
-        &mut made_up,
+        &mut [&mut made_up],
         &mut |_| {},
     )
     .unwrap();

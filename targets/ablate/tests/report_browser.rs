@@ -32,7 +32,7 @@ fn made_up_page() -> String {
         &asked(&items),
         &folder,
         false,
-        &mut made_up,
+        &mut [&mut made_up],
         &mut |_| {},
     )
     .unwrap();

@@ -5,6 +5,7 @@ use crate::support;
 use std::fs;
 
 use curt_ablate::record::{Measure, Run, read_records};
+use curt_ablate::run::Unreachable;
 use curt_ablate::summary::Summary;
 use curt_ablate::verdict::Decision;
 use support::{MadeUp, Nature, error_of, execute, run_of, timeless, whole};
@@ -205,7 +206,7 @@ fn what_nobody_answers_is_asked_again_by_a_resumed_run() {
     run.arms.retain(|arm| arm.name == "full");
     run.candidate = "full".into();
     let mut dead = MadeUp::new(&run, Nature::Mixed);
-    dead.unreachable = 4..100;
+    dead.unreachable = (4..100).collect();
     let error = error_of(execute(&run, dir.path(), false, &mut dead));
     assert!(
         error.contains("5 failures in a row, the last: nobody answers"),
@@ -224,22 +225,73 @@ fn what_nobody_answers_is_asked_again_by_a_resumed_run() {
     );
 }
 
-#[test]
-fn one_answer_that_did_not_come_is_a_failed_item() {
+/// A run of one arm, whose fifth question of twelve nobody answers, and, `twice`, neither when it is asked again.
+fn shaky(
+    twice: bool,
+    why: Unreachable,
+) -> (tempfile::TempDir, Run, curt_ablate::Result<()>, usize) {
     let dir = tempfile::tempdir().unwrap();
     let mut run = run_of(6, Measure::Run);
     run.arms.retain(|arm| arm.name == "full");
     run.candidate = "full".into();
     let mut shaky = MadeUp::new(&run, Nature::Mixed);
-    shaky.unreachable = 4..5;
-    execute(&run, dir.path(), false, &mut shaky).unwrap();
-    assert_eq!(
-        Summary::of(&read_records(dir.path()).unwrap())
-            .arm("full")
-            .unwrap()
-            .failed,
-        1
+    (shaky.unreachable, shaky.why) = (vec![4], why);
+    if twice {
+        // The twelve, and then this one once more.
+        shaky.unreachable.push(12);
+    }
+    let ended = execute(&run, dir.path(), false, &mut shaky);
+    let asked = shaky.asked.len();
+    (dir, run, ended, asked)
+}
+
+#[test]
+fn a_question_that_nobody_answered_is_asked_once_more() {
+    let failed = |dir: &tempfile::TempDir| {
+        let summary = Summary::of(&read_records(dir.path()).unwrap());
+        (summary.complete, summary.arm("full").unwrap().failed)
+    };
+    for why in [Unreachable::NotAsked, Unreachable::NoAnswer] {
+        let (dir, _, ended, asked) = shaky(false, why);
+        ended.unwrap();
+        assert_eq!((failed(&dir), asked), ((true, 0), 13));
+    }
+    // Asked twice, and no answer: that is the arm's failure.
+    let (dir, _, ended, _) = shaky(true, Unreachable::NoAnswer);
+    ended.unwrap();
+    assert_eq!(failed(&dir), (true, 1));
+    // It could not be asked: whether it would be right, nobody knows.
+    let (dir, run, ended, _) = shaky(true, Unreachable::NotAsked);
+    let error = error_of(ended);
+    let said = "arm full: 1 questions could not be asked, the last: nobody answers";
+    assert!(
+        error.contains(said) && error.contains("--resume"),
+        "{error}"
     );
+    assert_eq!(failed(&dir), (false, 0));
+    execute(
+        &run,
+        dir.path(),
+        true,
+        &mut MadeUp::new(&run, Nature::Mixed),
+    )
+    .unwrap();
+    assert_eq!(failed(&dir), (true, 0));
+}
+
+#[test]
+fn an_arm_that_never_answered_ends_a_run_however_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_of(2, Measure::Replay);
+    for resume in [false, true] {
+        let mut made_up = MadeUp::new(&run, Nature::Failing);
+        let error = error_of(execute(&run, dir.path(), resume, &mut made_up));
+        assert!(
+            error.contains("4 failures in a row, the last: the prompt has 9 tokens"),
+            "{error}"
+        );
+        assert_eq!(made_up.asked.is_empty(), resume);
+    }
 }
 
 #[test]
@@ -248,6 +300,7 @@ fn a_dead_servers_items_wait_for_the_server_whoever_else_answers() {
     let mut run = run_of(6, Measure::Run);
     run.arms
         .retain(|arm| ["greedy", "full"].contains(&arm.name.as_str()));
+    run.candidate = "greedy".into();
     let mut dead = MadeUp::new(&run, Nature::Mixed);
     dead.dead_arm = Some("full");
     let error = error_of(execute(&run, dir.path(), false, &mut dead));
@@ -275,6 +328,7 @@ fn an_arm_that_nobody_ever_answered_is_no_failed_item_of_a_short_run() {
     let mut run = run_of(1, Measure::Run);
     run.arms
         .retain(|arm| ["greedy", "full"].contains(&arm.name.as_str()));
+    run.candidate = "greedy".into();
     let mut dead = MadeUp::new(&run, Nature::Mixed);
     dead.dead_arm = Some("full");
     let error = error_of(execute(&run, dir.path(), false, &mut dead));

@@ -212,7 +212,7 @@ fn the_folder_is_held_until_the_writer_is_gone() {
         &asked(&items),
         &folder,
         false,
-        &mut made_up,
+        &mut [&mut made_up],
         &mut |_| {},
     )
     .unwrap();
@@ -221,6 +221,59 @@ fn the_folder_is_held_until_the_writer_is_gone() {
     assert_eq!(writer.records().unwrap(), read_records(dir.path()).unwrap());
     drop(writer);
     folder.open(&run, true).unwrap();
+}
+
+#[test]
+fn a_folder_that_goes_away_ends_the_run() {
+    for replace in [false, true] {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("out");
+        let run = run_of(4, Measure::Replay);
+        let items = items(4);
+        let mut made_up = MadeUp::new(&run, Nature::Mixed);
+        let mut results = 0;
+        let error = error_of(run::run(
+            &run,
+            &asked(&items),
+            &Folder::new(&dir),
+            false,
+            &mut [&mut made_up],
+            &mut |progress| {
+                if matches!(progress, run::Progress::Result(_)) {
+                    results += 1;
+                }
+                if results == 5 && replace {
+                    fs::rename(&dir, parent.path().join("elsewhere")).unwrap();
+                    fs::create_dir(&dir).unwrap();
+                    fs::write(dir.join(RECORDS), "").unwrap();
+                } else if results == 5 {
+                    fs::remove_dir_all(&dir).unwrap();
+                }
+            },
+        ));
+        assert!(error.contains("removed, moved or replaced"), "{error}");
+        // The next line notices.
+        assert_eq!(results, 5);
+    }
+}
+
+#[test]
+fn records_of_other_items_are_not_taken_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_of(3, Measure::Replay);
+    whole(&run, dir.path(), Nature::Mixed);
+    let file = dir.path().join(RECORDS);
+    let text = fs::read_to_string(&file).unwrap();
+    for (was, is) in [("\"item-2\"", "\"item-9\""), ("\"group-1\"", "\"group-9\"")] {
+        fs::write(&file, text.replace(was, is)).unwrap();
+        let mut made_up = MadeUp::new(&run, Nature::Mixed);
+        let error = error_of(execute(&run, dir.path(), true, &mut made_up));
+        assert!(
+            error.contains("cannot be resumed") && error.contains("item 2: was"),
+            "{error}"
+        );
+        assert!(made_up.asked.is_empty());
+    }
 }
 
 #[test]
@@ -259,6 +312,10 @@ impl Write for Disk {
 impl Sink for Disk {
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_still(&self, _: &Path) -> bool {
+        true
     }
 }
 

@@ -11,7 +11,7 @@ use curt::{CancelToken, SamplingDefaults};
 use curt_ablate::Result;
 use curt_ablate::arm::Arm;
 use curt_ablate::record::{Measure, Run};
-use curt_ablate::run::{Asked, Given, ServerRespondent};
+use curt_ablate::run::{Asked, Given, ServerRespondent, Unreachable};
 use curt_workload::{Part, Workload};
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ fn completion(texts: &[&str]) -> String {
     json!({"choices": choices, "usage": {"prompt_tokens": 20, "completion_tokens": 5 * texts.len()}}).to_string()
 }
 
-fn workload() -> (tempfile::TempDir, Workload) {
+pub fn workload() -> (tempfile::TempDir, Workload) {
     let dir = tempfile::tempdir().unwrap();
     let manifest = "name = \"sums\"\nlicence = \"MIT\"\nscorer = \"exact\"\n[prompt]\nsystem = \"Add.\"\n\
                     answer_pattern = 'is (\\d+)'\n[prompt.sampling]\ntemperature = 0.7\nmax_tokens = 16\n";
@@ -98,7 +98,8 @@ fn ask_arms(arms: &[Arm], sampling: SamplingDefaults, cancel: &CancelToken) -> V
     let (_dir, workload) = workload();
     let run: Run = support::run_of(1, Measure::Run);
     let sampling = sampling.or(workload.prompt().sampling);
-    let mut server = ServerRespondent::new(&run, &workload, sampling, cancel.clone()).unwrap();
+    let mut server =
+        ServerRespondent::new(&run, &workload, sampling, cancel.clone(), &|_| None).unwrap();
     let item = &workload.part(Part::HeldOut)[0];
     let asked = Asked {
         index: 0,
@@ -127,7 +128,7 @@ fn several_answers_in_one_request_vote() {
     let (url, sent) = serve(|_, _| Some((200, completion(&["it is 8", "it is 7", "so it is 7"]))));
     let given = ask(&url, 3);
     assert_eq!(given.record.answer.as_deref(), Some("7"));
-    assert!(given.record.correct && !given.unreachable);
+    assert!(given.record.correct && given.unreachable.is_none());
     assert_eq!(
         (given.record.finished, given.record.finished_correct),
         (3, 2)
@@ -196,8 +197,8 @@ fn nonsense_is_a_failed_item_with_its_words() {
             "no choice",
         ),
         (
-            |_, _| Some((404, "no such model".into())),
-            "status 404: no such model",
+            |_, _| Some((400, "context length exceeded".into())),
+            "status 400: context length exceeded",
         ),
         (|_, _| Some((200, String::new())), "no completion: nothing"),
     ];
@@ -205,7 +206,10 @@ fn nonsense_is_a_failed_item_with_its_words() {
         let (url, _sent) = serve(answer);
         let given = ask(&url, 1);
         let error = given.record.error.unwrap();
-        assert!(error.contains(said) && !given.unreachable, "{error}");
+        assert!(
+            error.contains(said) && given.unreachable.is_none(),
+            "{error}"
+        );
         assert!(!given.record.correct && given.record.times.is_none());
     }
 }
@@ -214,15 +218,17 @@ fn nonsense_is_a_failed_item_with_its_words() {
 fn a_server_that_hangs_dies_or_is_not_there_is_unreachable() {
     let (hangs, _sent) = serve(|_, _| None);
     let error = ask(&hangs, 1);
-    assert!(error.unreachable && error.record.error.unwrap().contains("within 0.5 s"));
+    assert_eq!(error.unreachable, Some(Unreachable::NoAnswer));
+    assert!(error.record.error.unwrap().contains("within 0.5 s"));
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}/v1", listener.local_addr().unwrap())
     };
     let error = ask(&closed, 1);
-    assert!(error.unreachable && error.record.error.unwrap().contains("cannot be reached"));
+    assert_eq!(error.unreachable, Some(Unreachable::NotAsked));
+    assert!(error.record.error.unwrap().contains("cannot be reached"));
     let (busy, _sent) = serve(|_, _| Some((503, "loading".into())));
-    assert!(ask(&busy, 1).unreachable);
+    assert_eq!(ask(&busy, 1).unreachable, Some(Unreachable::NotAsked));
     // It answers one question, before which it was warmed up, and then no more.
     let (dies, _sent) = serve(|_, count| {
         if count < 2 {
@@ -232,7 +238,7 @@ fn a_server_that_hangs_dies_or_is_not_there_is_unreachable() {
         }
     });
     let given = ask_times(&dies, 1, 2);
-    assert!(given[0].record.error.is_none() && given[1].unreachable);
+    assert!(given[0].record.error.is_none() && given[1].unreachable.is_some());
 }
 
 #[test]

@@ -13,6 +13,8 @@ fn evidence() -> Evidence<'static> {
             high: 0.014,
         }),
         largest_drop: 0.01,
+        all_failed: None,
+        baseline_failed: 0,
         p95_ms: Some(90.0),
         model_error: None,
         untimed: 0,

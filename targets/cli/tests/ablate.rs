@@ -417,7 +417,7 @@ fn what_cannot_be_run_is_refused_before_anything_is_asked() {
         (&["--arms", "server"], "server needs --server"),
         (&["--keep", "9"], "1 to 4, the paths of the arm, got 9"),
         (&["--limit", "0"], "at least one item"),
-        (&["--repeat", "0"], "--repeat: expected at least 1"),
+        (&["--repeat", "0"], "--repeat: expected 1 to"),
         (&["--shard", "3/2"], "expected I/N"),
         (
             &["--max-accuracy-drop", "0"],

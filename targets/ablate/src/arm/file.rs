@@ -8,8 +8,12 @@ use toml::Value;
 
 use super::Arm;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 
 const BUILT_IN: &str = include_str!("builtin.toml");
+
+/// Most bytes of an arm file.
+const LARGEST: u64 = 1 << 20;
 
 /// Arms as a file writes them.
 #[derive(Debug, Clone)]
@@ -47,6 +51,7 @@ impl Skipped {
 fn remedy(option: &str) -> String {
     match option.split_once('.') {
         Some(("head", role)) => format!("--head {role}=FILE"),
+        Some(("twice-at" | "twice-keep", _)) => "--check-at with a list of two".into(),
         Some((name, "1")) => format!("--{name}"),
         Some((name, count)) => format!("--{name} with {count} values"),
         None => format!("--{option}"),
@@ -67,14 +72,19 @@ impl ArmFile {
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Option`] where it is no TOML of `[[arm]]` tables.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file)
-            .map_err(Error::io(file, "the arm file cannot be read"))?;
+        let text = read_text(file, LARGEST, "the arm file cannot be read")?;
         Self::parse(&file.display().to_string(), &text, false)
     }
 
     fn parse(name: &str, text: &str, leaves_out: bool) -> Result<Self> {
         let written: Written = toml::from_str(text).map_err(|error| {
-            Error::option(name, "TOML of [[arm]] tables", error.to_string().trim_end())
+            // Not as the parser shows it, with the line itself: a password may stand there.
+            let before = error
+                .span()
+                .map_or("", |span| text.get(..span.start).unwrap_or_default());
+            let line = before.matches('\n').count() + 1;
+            let got = format!("{}, in line {line}", error.message());
+            Error::option(name, "TOML of [[arm]] tables", got)
         })?;
         Ok(Self {
             name: name.into(),
@@ -109,11 +119,7 @@ impl ArmFile {
                 continue;
             }
             arms.push(value.try_into::<Arm>().map_err(|error| {
-                Error::option(
-                    place(),
-                    "the fields of an arm",
-                    error.to_string().trim_end(),
-                )
+                Error::option(place(), "the fields of an arm", error.message())
             })?);
         }
         Ok((arms, skipped))

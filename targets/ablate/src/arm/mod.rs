@@ -1,12 +1,14 @@
 //! Arms: the configurations that are compared. They are data: a new one is a table in a file.
 
 mod file;
+mod server;
 
 use curt::VoteRule;
 use curt::paths::{Keep, SignalName};
 use serde::{Deserialize, Serialize};
 
 pub use file::{ArmFile, Skipped};
+pub use server::ServerArm;
 
 use crate::error::{Error, Result};
 
@@ -66,34 +68,14 @@ pub struct ArmCheck {
     pub signal: SignalName,
 }
 
-/// An OpenAI-compatible server.
-///
-/// It is asked with the sampling of the other arms, by the names that servers use; `greedy` is a temperature of 0. What
-/// OpenAI's own interface does not have goes by the name that llama.cpp, llama-cpp-python, vLLM and their kin know, and only
-/// where the sampling says it: `top_k`, `min_p`, and a penalty other than 1 as `repeat_penalty` (llama.cpp,
-/// llama-cpp-python) and `repetition_penalty` (vLLM). A server that takes several answers to a request (`n`) is asked once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerArm {
-    /// Address up to and without `/chat/completions`, such as `http://127.0.0.1:8000/v1`.
-    pub url: String,
-    /// The model's name there; without it the first that the server lists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Seconds that one request may take.
-    #[serde(default = "server_timeout")]
-    pub timeout_s: f64,
-}
+/// Most paths of an arm.
+const MOST_PATHS: usize = 4096;
 
-/// Longest that one request of a server may take, in seconds: a day.
-const LONGEST_TIMEOUT_S: f64 = 86_400.0;
+/// Most arms of a run: each has columns of its own in the bootstrap.
+const MOST_ARMS: usize = 256;
 
 fn one() -> usize {
     1
-}
-
-fn server_timeout() -> f64 {
-    120.0
 }
 
 fn is_false(value: &bool) -> bool {
@@ -127,7 +109,7 @@ impl Arm {
             && self.fewer.is_none()
     }
 
-    fn check(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let wrong = |field: &str, expected: &str, got: &dyn std::fmt::Display| {
             Err(Error::option(
                 format!("arm {:?}: {field}", self.name),
@@ -138,8 +120,8 @@ impl Arm {
         if self.name.trim().is_empty() || self.name.contains([',', '\n', '=']) {
             return wrong("name", "text without comma and `=`", &self.name);
         }
-        if self.paths == 0 {
-            return wrong("paths", "at least 1", &0);
+        if self.paths == 0 || self.paths > MOST_PATHS {
+            return wrong("paths", &format!("1 to {MOST_PATHS}"), &self.paths);
         }
         if self.greedy && self.paths > 1 {
             return wrong(
@@ -149,7 +131,7 @@ impl Arm {
             );
         }
         if let Some(server) = &self.server {
-            self.check_server(server)?;
+            self.validate_server(server)?;
         }
         if (self.greedy || self.fewer.is_some()) && !self.checks.is_empty() {
             return wrong(
@@ -200,7 +182,7 @@ impl Arm {
     }
 
     /// Refuses what a server arm cannot honour.
-    fn check_server(&self, server: &ServerArm) -> Result<()> {
+    fn validate_server(&self, server: &ServerArm) -> Result<()> {
         let field = |name: &str| format!("arm {:?}: {name}", self.name);
         let given = [
             ("checks", !self.checks.is_empty()),
@@ -217,21 +199,7 @@ impl Arm {
                 "one",
             ));
         }
-        if !server.url.starts_with("http://") {
-            return Err(Error::option(
-                field("server.url"),
-                "an address that begins with http://",
-                &server.url,
-            ));
-        }
-        if !(server.timeout_s > 0.0 && server.timeout_s <= LONGEST_TIMEOUT_S) {
-            return Err(Error::option(
-                field("server.timeout_s"),
-                format!("seconds above 0, at most {LONGEST_TIMEOUT_S}"),
-                server.timeout_s,
-            ));
-        }
-        Ok(())
+        server.validate(&self.name)
     }
 }
 
@@ -239,12 +207,19 @@ impl Arm {
 ///
 /// # Errors
 /// [`Error::Option`] for no arms, two of one name, an arm that cannot run, or one that stands on an arm that is not there.
-pub fn check_arms(arms: &[Arm]) -> Result<()> {
+pub fn validate_arms(arms: &[Arm]) -> Result<()> {
     if arms.is_empty() {
         return Err(Error::option("--arms", "at least one arm", "none"));
     }
+    if arms.len() > MOST_ARMS {
+        return Err(Error::option(
+            "--arms",
+            format!("at most {MOST_ARMS} arms"),
+            arms.len(),
+        ));
+    }
     for (index, arm) in arms.iter().enumerate() {
-        arm.check()?;
+        arm.validate()?;
         if arms[..index].iter().any(|other| other.name == arm.name) {
             return Err(Error::option("--arms", "each arm once", &arm.name));
         }

@@ -1,13 +1,15 @@
 //! The folder of a run: locked while it is written to, appended to line by line, taken up where it was left.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::read::{parse_whole, whole_records};
+use super::source::{LARGEST_UNPACKED, LONGEST_LINE};
 use super::{Line, Records, Run, differences, not_compared};
 use crate::error::{Error, Result};
+use crate::files::{byte_order_mark, regular};
 
 /// File of records in a run's folder.
 pub(super) const RECORDS: &str = "records.jsonl";
@@ -32,6 +34,8 @@ pub struct Folder {
 pub struct Writer<W = File> {
     file: PathBuf,
     out: W,
+    /// Bytes there.
+    length: u64,
     synced: Instant,
 }
 
@@ -42,11 +46,28 @@ pub trait Sink: Write {
     /// # Errors
     /// The system's.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Whether what was written can still be found as `file`.
+    fn is_still(&self, file: &Path) -> bool;
 }
 
 impl Sink for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    #[cfg(unix)]
+    fn is_still(&self, file: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        match (self.metadata(), std::fs::metadata(file)) {
+            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn is_still(&self, file: &Path) -> bool {
+        file.is_file()
     }
 }
 
@@ -70,6 +91,10 @@ impl Folder {
     pub fn open(&self, run: &Run, resume: bool) -> Result<(Writer, Option<Records>)> {
         self.make()?;
         let file = self.dir.join(RECORDS);
+        // What is no file, a broken link among it, is refused before it is opened: a pipe would wait for a writer.
+        if file.symlink_metadata().is_ok() {
+            regular(&file, "the records cannot be opened for writing")?;
+        }
         let mut out = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -88,10 +113,11 @@ impl Folder {
                 return Err(Error::io(&file, "the records cannot be locked")(error));
             }
         }
-        let mut bytes = Vec::new();
-        out.read_to_end(&mut bytes)
+        let mut from = BufReader::new(&out);
+        let begin = from
+            .fill_buf()
             .map_err(Error::io(&file, "the records cannot be read"))?;
-        if !begins_as_records(&bytes) {
+        if !begins_as_records(begin) {
             return Err(Error::Record {
                 file,
                 line: 1,
@@ -100,7 +126,7 @@ impl Folder {
                     .into(),
             });
         }
-        let (mut earlier, whole) = parse_whole(&file, &bytes)?;
+        let (mut earlier, whole) = parse_whole(&file, from)?;
         if let Some(earlier) = &mut earlier {
             if !resume {
                 return Err(Error::Occupied {
@@ -118,10 +144,11 @@ impl Folder {
             }
             earlier.notes.extend(not_compared(&earlier.run, run));
         }
-        out.set_len(whole as u64)
+        out.set_len(whole)
             .and_then(|()| out.seek(SeekFrom::End(0)))
             .map_err(Error::io(&file, "the records cannot be repaired"))?;
         let mut writer = Writer::new(file, out);
+        writer.length = whole;
         if earlier.is_none() {
             writer.append(&Line::Run(Box::new(run.clone())))?;
         }
@@ -150,7 +177,10 @@ impl Folder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let file = self.dir.join(name);
         let part = self.dir.join(format!("{name}.part"));
-        std::fs::write(&part, bytes)
+        // A file of that name may be a link or a pipe: it is not written through.
+        let _ = std::fs::remove_file(&part);
+        File::create_new(&part)
+            .and_then(|mut new| new.write_all(bytes))
             .and_then(|()| std::fs::rename(&part, &file))
             .map_err(|error| {
                 // What could be written of it is of no use.
@@ -166,12 +196,11 @@ impl Writer {
     /// # Errors
     /// Those of [`super::read_records`].
     pub fn records(&mut self) -> Result<Records> {
-        let mut bytes = Vec::new();
+        self.stays()?;
         self.out
             .rewind()
-            .and_then(|()| self.out.read_to_end(&mut bytes))
             .map_err(Error::io(&self.file, "the records cannot be read"))?;
-        whole_records(&self.file, &bytes)
+        whole_records(&self.file, BufReader::new(&self.out))
     }
 }
 
@@ -181,6 +210,7 @@ impl<W: Sink> Writer<W> {
         Self {
             file,
             out,
+            length: 0,
             synced: Instant::now(),
         }
     }
@@ -193,15 +223,28 @@ impl<W: Sink> Writer<W> {
     /// Writes a line, in one call.
     ///
     /// # Errors
-    /// [`Error::Full`] or [`Error::Io`]. What was written before stays, and a resumed run cuts off half a line.
+    /// [`Error::Full`], or [`Error::Io`], also for more than could be read again: what was written before stays, and a
+    /// resumed run cuts off half a line. [`Error::Gone`] where the file is no longer in its folder.
     pub fn append(&mut self, line: &Line) -> Result<()> {
         let mut text = serde_json::to_vec(line)
             .map_err(io::Error::from)
             .map_err(Error::io(&self.file, "a record cannot be written"))?;
         text.push(b'\n');
+        let length = text.len() as u64;
+        if length > LONGEST_LINE || self.length + length > LARGEST_UNPACKED {
+            let message = format!(
+                "{} bytes and a line of {length}: more than {LARGEST_UNPACKED} bytes, or {LONGEST_LINE} in a line, are \
+                 not read again; ask fewer items of each run (--shard)",
+                self.length
+            );
+            let error = io::Error::new(ErrorKind::InvalidData, message);
+            return Err(Error::io(&self.file, "a record cannot be written")(error));
+        }
         self.out
             .write_all(&text)
             .map_err(|error| written(&self.file, error))?;
+        self.length += length;
+        self.stays()?;
         if self.synced.elapsed() >= SYNC_EVERY {
             self.sync()?;
         }
@@ -214,12 +257,26 @@ impl<W: Sink> Writer<W> {
     /// As [`Self::append`].
     pub fn sync(&mut self) -> Result<()> {
         self.synced = Instant::now();
-        self.out.sync().map_err(|error| written(&self.file, error))
+        self.out
+            .sync()
+            .map_err(|error| written(&self.file, error))?;
+        self.stays()
+    }
+
+    /// Refuses to go on where the file was removed, moved or replaced: nobody would find what is written.
+    fn stays(&self) -> Result<()> {
+        if self.out.is_still(&self.file) {
+            return Ok(());
+        }
+        Err(Error::Gone {
+            file: self.file.clone(),
+        })
     }
 }
 
 /// Whether `bytes` are records, or the first of them cut short.
 fn begins_as_records(bytes: &[u8]) -> bool {
+    let bytes = &bytes[byte_order_mark(bytes)..];
     bytes.starts_with(FIRST) || FIRST.starts_with(bytes)
 }
 

@@ -7,18 +7,21 @@
 mod compare;
 mod folder;
 mod read;
+mod run;
+mod source;
+mod validate;
 mod write;
 
 use std::collections::BTreeMap;
 
-use curt::SamplingDefaults;
 use curt::paths::SignalName;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use compare::{differences, not_compared};
 pub use folder::{Folder, Sink, Writer};
 pub use read::{Records, read_records};
+pub use run::{Machine, Measure, Run, Start};
+pub(crate) use validate::MOST_TOKENS;
 
 use curt_workload::Item;
 
@@ -41,120 +44,6 @@ pub enum Line {
     Sample(Box<Sample>),
     /// What an arm did with an item.
     Result(Box<Record>),
-}
-
-/// How arms are measured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// Full paths are sampled once, and every arm that samples is derived from them; its times are modelled.
-    #[default]
-    Replay,
-    /// Every arm runs.
-    Run,
-}
-
-/// What was run. Resuming and merging compare it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// [`VERSION`].
-    pub version: u32,
-    /// Version of curt.
-    pub curt: String,
-    /// Name of the package's folder.
-    pub package: String,
-    /// Digest of its files.
-    pub package_fingerprint: String,
-    /// Name of the workload.
-    pub workload: String,
-    /// Digest of its meaning.
-    pub workload_digest: String,
-    /// Part of the workload.
-    pub part: String,
-    /// Items of the part that are run, over all shards.
-    pub items: usize,
-    /// Most items, where fewer than all were asked for.
-    pub limit: Option<usize>,
-    /// Times that each item is asked, each with a seed of its own.
-    pub repeats: u32,
-    /// Seed of repeat 0; repeat r has seed + r.
-    pub seed: u64,
-    /// How arms are measured.
-    pub measure: Measure,
-    /// The arms, in order.
-    pub arms: Vec<Arm>,
-    /// Digest of each stop head's file, by the name that arms use.
-    pub heads: BTreeMap<String, String>,
-    /// Threads inside one operator, where they were set.
-    pub threads: Option<usize>,
-    /// Most bytes of KV cache, where they were set: an item that needs more fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_kv_bytes: Option<u64>,
-    /// Version of ONNX Runtime, whose kernels decide the last digits of a logit. Records written before 2026-11-27 have
-    /// neither this nor `max_kv_bytes`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub onnxruntime: Option<String>,
-    /// Sampling that the command line set; the rest is the workload's prompt's or the package's.
-    #[serde(deserialize_with = "sampling")]
-    pub sampling: SamplingDefaults,
-    /// The arm that the others are held against.
-    pub baseline: String,
-    /// The arm whose verdict is asked for.
-    pub candidate: String,
-    /// Largest drop of accuracy that is accepted, in points.
-    pub max_accuracy_drop: f64,
-    /// Largest p95 of the time from question to answer that is accepted, in milliseconds.
-    pub latency_budget_ms: Option<f64>,
-    /// Replicates of the bootstrap.
-    pub replicates: u64,
-    /// This part of the run and how many there are, from 1.
-    pub shard: Option<(usize, usize)>,
-}
-
-/// Reads [`Run::sampling`]. Records of 2026-11-27 and before hold its numbers as fractions: `"max_tokens": 160.0`.
-fn sampling<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<SamplingDefaults, D::Error> {
-    let mut said = serde_json::Map::deserialize(from)?;
-    for value in said.values_mut() {
-        if let Some(number) = value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0) {
-            *value = (number as u64).into();
-        }
-    }
-    serde_json::from_value(said.into()).map_err(D::Error::custom)
-}
-
-/// A process that wrote records, and its machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Start {
-    /// When, as RFC 3339.
-    pub at: String,
-    /// What it ran on.
-    pub machine: Machine,
-    /// Version of ONNX Runtime.
-    pub onnxruntime: String,
-    /// Whether a row's numbers depend on what else is in its batch; if they do not, a replay's tokens are exact.
-    pub rows_invariant: Option<bool>,
-    /// Opening the package and loading its graph.
-    pub load_ms: f64,
-    /// The first question of the process, from question to answer, before any warm-up.
-    pub cold_answer_ms: Option<f64>,
-    /// Highest frequency of the cores that the process may use after warming up, in MHz.
-    pub mhz: Option<f64>,
-    /// Power while nothing runs, in watts, by rail.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub idle_watts: BTreeMap<String, f64>,
-}
-
-/// The machine, without names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Processor.
-    pub cpu: String,
-    /// Cores that this process may use.
-    pub cores: usize,
-    /// Memory in MiB.
-    pub memory_mib: Option<u64>,
-    /// Operating system and architecture.
-    pub system: String,
 }
 
 /// An item as it was asked, for a reader of the report.
@@ -341,6 +230,9 @@ pub struct PathRecord {
     /// Its text, where it is not in the sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Bytes of the whole text, where `text` is only its beginning: a server may answer with any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from_bytes: Option<usize>,
 }
 
 /// Times of one question, in milliseconds.

@@ -1,13 +1,11 @@
 //! Reading records, whole or cut short.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
-
-use super::{AskedItem, Line, Record, Run, Sample, Start, VERSION};
+use super::source::{self, Lines};
+use super::validate::Validator;
+use super::{AskedItem, Line, Record, Run, Sample, Start};
 use crate::error::{Error, Result};
 
 /// What a run has written.
@@ -42,6 +40,23 @@ impl Records {
             notes: Vec::new(),
         }
     }
+
+    /// Says what in them their run cannot have written.
+    pub(crate) fn validate(&self) -> std::result::Result<(), String> {
+        let mut validator = Validator::new(&self.run)?;
+        self.starts
+            .iter()
+            .try_for_each(|line| validator.start(line))?;
+        self.items
+            .iter()
+            .try_for_each(|line| validator.item(line))?;
+        self.samples
+            .iter()
+            .try_for_each(|line| validator.sample(line))?;
+        self.results
+            .iter()
+            .try_for_each(|line| validator.result(line))
+    }
 }
 
 /// Reads the records in `place`: a file, or a folder that holds `records.jsonl` or `records.jsonl.gz`.
@@ -49,24 +64,16 @@ impl Records {
 /// A last line that was cut short is left out, and a note says so.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read, [`Error::Record`] for a line that is no record, a result that stands there
-/// twice, or another version.
+/// [`Error::Io`] where it is no regular file, cannot be read or is too large, [`Error::Record`] for a line that is no
+/// record, that its run cannot have written, or that stands there twice, and for another version.
 pub fn read_records(place: &Path) -> Result<Records> {
     let file = records_file(place);
-    let mut bytes = Vec::new();
-    let open = File::open(&file).map_err(Error::io(&file, "the records cannot be opened"))?;
-    let read = if file.extension().is_some_and(|e| e == "gz") {
-        GzDecoder::new(open).read_to_end(&mut bytes)
-    } else {
-        (&open).read_to_end(&mut bytes)
-    };
-    read.map_err(Error::io(&file, "the records cannot be read"))?;
-    whole_records(&file, &bytes)
+    whole_records(&file, source::open(&file)?)
 }
 
-/// The records of the whole lines of `bytes`, of which there is at least one.
-pub(super) fn whole_records(file: &Path, bytes: &[u8]) -> Result<Records> {
-    let (records, _) = parse_whole(file, bytes)?;
+/// The records of the whole lines of `from`, of which there is at least one. `file`: its name in errors.
+pub(super) fn whole_records(file: &Path, from: impl BufRead) -> Result<Records> {
+    let (records, _) = parse_whole(file, from)?;
     records.ok_or_else(|| Error::Record {
         file: file.into(),
         line: 1,
@@ -74,14 +81,11 @@ pub(super) fn whole_records(file: &Path, bytes: &[u8]) -> Result<Records> {
     })
 }
 
-/// The records of the whole lines of `bytes`, `None` for no line, and how many bytes these are.
-pub(super) fn parse_whole(file: &Path, bytes: &[u8]) -> Result<(Option<Records>, usize)> {
-    let whole = bytes
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .map_or(0, |at| at + 1);
-    let mut records = parse(file, &bytes[..whole])?;
-    let cut = bytes.len() - whole;
+/// The records of the whole lines of `from`, `None` for no line, and how many bytes these are.
+pub(super) fn parse_whole(file: &Path, from: impl BufRead) -> Result<(Option<Records>, u64)> {
+    let mut lines = Lines::new(from);
+    let mut records = parse(file, &mut lines)?;
+    let (whole, cut) = lines.read();
     if let Some(records) = records.as_mut().filter(|_| cut > 0) {
         records.notes.push(format!(
             "{}: its last line is cut short ({cut} bytes) and was left out",
@@ -102,61 +106,51 @@ fn records_file(place: &Path) -> PathBuf {
 }
 
 /// The records of whole lines; `None` for no line.
-fn parse(file: &Path, bytes: &[u8]) -> Result<Option<Records>> {
-    let wrong = |line: usize, reason: String| Error::Record {
-        file: file.into(),
-        line,
-        reason,
+fn parse(file: &Path, lines: &mut Lines<impl BufRead>) -> Result<Option<Records>> {
+    let mut known: Option<(Records, Validator)> = None;
+    while let Some((line, text)) = lines
+        .next()
+        .map_err(Error::io(file, "the records cannot be read"))?
+    {
+        take(text, &mut known).map_err(|reason| Error::Record {
+            file: file.into(),
+            line,
+            reason,
+        })?;
+    }
+    Ok(known.map(|(records, _)| records))
+}
+
+/// Adds a line to the records, or says why it is none of theirs.
+fn take(text: &[u8], known: &mut Option<(Records, Validator)>) -> std::result::Result<(), String> {
+    let line: Line =
+        serde_json::from_slice(text).map_err(|error| format!("expected a record, got {error}"))?;
+    let Some((records, validator)) = known else {
+        let Line::Run(run) = line else {
+            return Err("expected the line of the run first".into());
+        };
+        let validator = Validator::new(&run)?;
+        *known = Some((Records::new(*run), validator));
+        return Ok(());
     };
-    let mut records: Option<Records> = None;
-    let mut seen = HashSet::new();
-    for (index, text) in bytes.split(|&b| b == b'\n').enumerate() {
-        if text.is_empty() {
-            continue;
+    match line {
+        Line::Run(_) => return Err("a second run in one file".into()),
+        Line::Start(start) => {
+            validator.start(&start)?;
+            records.starts.push(*start);
         }
-        let line: Line = serde_json::from_slice(text)
-            .map_err(|error| wrong(index + 1, format!("expected a record, got {error}")))?;
-        match (line, &mut records) {
-            (Line::Run(run), none @ None) => {
-                if run.version != VERSION {
-                    return Err(wrong(
-                        index + 1,
-                        format!("expected version {VERSION}, got {}", run.version),
-                    ));
-                }
-                *none = Some(Records::new(*run));
-            }
-            (_, None) => {
-                return Err(wrong(
-                    index + 1,
-                    "expected the line of the run first".into(),
-                ));
-            }
-            (Line::Run(_), Some(_)) => {
-                return Err(wrong(index + 1, "a second run in one file".into()));
-            }
-            (Line::Start(start), Some(records)) => records.starts.push(*start),
-            (Line::Item(item), Some(records)) => records.items.push(*item),
-            (Line::Sample(sample), Some(records)) => {
-                if !seen.insert((sample.index, sample.repeat, String::new())) {
-                    return Err(wrong(
-                        index + 1,
-                        format!("item {:?} is sampled twice", sample.item),
-                    ));
-                }
-                records.samples.push(*sample);
-            }
-            (Line::Result(record), Some(records)) => {
-                if !seen.insert((record.index, record.repeat, record.arm.clone())) {
-                    let reason = format!(
-                        "item {:?} of arm {:?} stands here twice",
-                        record.item, record.arm
-                    );
-                    return Err(wrong(index + 1, reason));
-                }
-                records.results.push(*record);
-            }
+        Line::Item(item) => {
+            validator.item(&item)?;
+            records.items.push(*item);
+        }
+        Line::Sample(sample) => {
+            validator.sample(&sample)?;
+            records.samples.push(*sample);
+        }
+        Line::Result(record) => {
+            validator.result(&record)?;
+            records.results.push(*record);
         }
     }
-    Ok(records)
+    Ok(())
 }

@@ -161,7 +161,9 @@ fn verdict(summary: &Summary) -> String {
     let class = match summary.verdict.decision {
         Decision::Ready => "ready",
         Decision::NotReady => "not_ready",
-        Decision::NotEnoughItems | Decision::NothingToCompare => "not_enough_items",
+        Decision::NotEnoughItems | Decision::NothingToCompare | Decision::NoVerdict => {
+            "not_enough_items"
+        }
     };
     let sentence = summary
         .verdict

@@ -241,7 +241,11 @@ impl Table {
 
     /// For Markdown.
     pub fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+        let safe = |cell: &String| cell.replace('|', "\\|");
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(safe).collect();
+            format!("| {} |", cells.join(" | "))
+        };
         let rule = format!("|{}", "---|".repeat(self.titles.len()));
         let mut lines = vec![line(&self.titles), rule];
         lines.extend(self.rows.iter().map(|row| line(row)));

@@ -12,14 +12,14 @@ use curt_workload::{Item, Workload};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::options::{arm_options, is_derived, sample_options};
+use super::options::{arm_options, sample_options};
 use super::{Asked, Given, Respond};
 use crate::arm::Arm;
 use crate::derive::{phases, rank};
 use crate::error::{Error, Result};
 use crate::measure::{Meter, machine};
 use crate::record::{
-    PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
+    Measure, PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
 };
 
 /// Stop heads by the name that arms use.
@@ -82,12 +82,36 @@ impl<'a> EngineRespondent<'a> {
         let question = Question::Text(item.asked().into_owned());
         let begun = self.meter.begin();
         let answer = self.engine.ask(&question, &options, &mut |_| {});
-        let readings = self.meter.end(begun);
+        let mut readings = self.meter.end(begun);
+        if self.run.jobs.is_some_and(|jobs| jobs > 1) {
+            // The machine's energy is that of all who were answering.
+            readings.joules.clear();
+            readings.idle_joules.clear();
+        }
         match answer {
             Ok(answer) => Ok((Ok(answer), readings)),
             Err(error) if is_of_the_item(&error) => Ok((Err(error.to_string()), readings)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Asks questions that are not recorded. What the first took, in milliseconds, where it was answered.
+    fn warm_up(&mut self, asked: &[Asked<'_>]) -> Result<Option<f64>> {
+        let ran = self.run.arms.iter().find(|arm| arm.server.is_none());
+        let options = match ran {
+            Some(arm) if self.run.measure == Measure::Run => {
+                arm_options(arm, arm.paths, &self.heads, &self.base, self.run.seed)?
+            }
+            _ => sample_options(self.run, &self.heads, &self.base, self.run.seed)?,
+        };
+        let mut cold_answer_ms = None;
+        for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
+            let (answer, _) = self.ask(asked.item, options.clone())?;
+            if let (0, Ok(answer)) = (number, answer) {
+                cold_answer_ms = Some(answer.times.total_ms);
+            }
+        }
+        Ok(cold_answer_ms)
     }
 
     fn seed(&self, item: &Item, repeat: u32) -> u64 {
@@ -126,30 +150,14 @@ impl<'a> EngineRespondent<'a> {
             answer: path.answer.clone(),
             correct,
             text: Some(path.text.clone()),
+            cut_from_bytes: None,
         })
     }
 }
 
 impl Respond for EngineRespondent<'_> {
     fn start(&mut self, asked: &[Asked<'_>]) -> Result<Start> {
-        let options = match self
-            .run
-            .arms
-            .iter()
-            .find(|arm| !is_derived(self.run.measure, arm) && arm.server.is_none())
-        {
-            Some(arm) if self.run.measure == crate::record::Measure::Run => {
-                arm_options(arm, arm.paths, &self.heads, &self.base, self.run.seed)?
-            }
-            _ => sample_options(self.run, &self.heads, &self.base, self.run.seed)?,
-        };
-        let mut cold_answer_ms = None;
-        for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
-            let (answer, _) = self.ask(asked.item, options.clone())?;
-            if let (0, Ok(answer)) = (number, answer) {
-                cold_answer_ms = Some(answer.times.total_ms);
-            }
-        }
+        let cold_answer_ms = self.warm_up(asked)?;
         let mhz = self.meter.mhz();
         let rows = self.engine.probe_row_invariance()?;
         Ok(Start {
@@ -167,6 +175,12 @@ impl Respond for EngineRespondent<'_> {
         })
     }
 
+    fn join(&mut self, asked: &[Asked<'_>]) -> Result<()> {
+        self.warm_up(asked)?;
+        self.meter.mhz();
+        Ok(())
+    }
+
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
         let options = sample_options(
             self.run,
@@ -180,7 +194,9 @@ impl Respond for EngineRespondent<'_> {
             repeat,
             error: None,
             prompt_tokens: 0,
-            checks: super::check_points(self.run)
+            checks: self
+                .run
+                .check_points()
                 .into_iter()
                 .map(|(at, signal)| SampleCheck {
                     signal,
@@ -267,7 +283,7 @@ impl Respond for EngineRespondent<'_> {
         }
         Ok(Given {
             record,
-            unreachable: false,
+            unreachable: None,
         })
     }
 }
@@ -280,7 +296,6 @@ fn is_of_the_item(error: &curt::Error) -> bool {
             | curt::Error::Capacity { .. }
             | curt::Error::NonFiniteLogits { .. }
             | curt::Error::Tokenizer { .. }
-            | curt::Error::Template { .. }
     )
 }
 

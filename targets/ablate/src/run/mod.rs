@@ -2,15 +2,18 @@
 //!
 //! It knows nothing of what an arm is: it asks a [`Respond`] for the arms that run, and derives the others from a sample.
 
+mod desk;
 mod engine;
 mod options;
 mod respondents;
 mod server;
+mod work;
 
-use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 pub use engine::{EngineRespondent, Heads};
-pub use options::{check_points, is_derived};
 pub use respondents::Respondents;
 pub use server::ServerRespondent;
 
@@ -18,14 +21,10 @@ use curt::AnswerKind;
 use curt_workload::Item;
 
 use crate::arm::Arm;
-use crate::derive::{derive, fewer, launched};
 use crate::error::{Error, Result};
-use crate::record::{AskedItem, Folder, Line, Record, Records, Run, Sample, Start, Writer};
-
-/// First results of an arm that may all fail before the run is given up.
-const FIRST_FAILURES: usize = 10;
-/// Times in a row that nobody answers before the run is given up.
-const UNREACHABLE: usize = 5;
+use crate::record::{Folder, Line, Record, Records, Run, Sample, Start, Writer};
+use desk::{Desk, lock};
+use work::{Work, work_left};
 
 /// An item of the workload and its place there.
 #[derive(Debug, Clone)]
@@ -43,17 +42,32 @@ pub struct Asked<'a> {
 pub struct Given {
     /// The result.
     pub record: Record,
-    /// Nobody answered: the same question may get an answer later.
-    pub unreachable: bool,
+    /// Why the same question may get an answer later, where it may.
+    pub unreachable: Option<Unreachable>,
+}
+
+/// Why there is no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Nobody took the question: whether the answer would be right is not known.
+    NotAsked,
+    /// It was asked, and the answer did not come in time or broke off.
+    NoAnswer,
 }
 
 /// Who answers. An item that cannot be answered is a record that says why; an error ends the run.
-pub trait Respond {
+pub trait Respond: Send {
     /// Gets ready and says on what. `asked` are items that it may warm up with.
     ///
     /// # Errors
     /// Where it cannot answer at all.
     fn start(&mut self, asked: &[Asked<'_>]) -> Result<Start>;
+
+    /// Gets ready beside one that has started.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    fn join(&mut self, asked: &[Asked<'_>]) -> Result<()>;
 
     /// Full paths of an item, scored by every signal of the run.
     ///
@@ -77,264 +91,156 @@ pub enum Progress<'a> {
         done: &'a [Record],
         /// Results in all.
         total: usize,
+        /// Items of which results are missing, over all repeats.
+        items: usize,
         /// What the user has to know of what it left.
         notes: &'a [String],
     },
+    /// Those who answer get ready: questions are asked that are not recorded.
+    GettingReady,
+    /// They are ready.
+    Ready {
+        /// How long it took.
+        took: Duration,
+    },
     /// A result was written.
     Result(&'a Record),
+    /// Every arm has answered an item.
+    Item {
+        /// How long it took.
+        took: Duration,
+        /// Items that are left, those that are being asked among them.
+        left: usize,
+    },
 }
 
-/// What is known of an item and a repeat.
-#[derive(Default)]
-struct Known {
-    sample: Option<Sample>,
-    results: Vec<Record>,
-}
-
-/// Runs `run` over `asked`, this shard's items in order, into `folder`. Returns the writer, which still holds the folder: what
-/// is made of the records can be written beside them before another run may begin.
+/// Runs `run` over `asked`, this shard's items in order, into `folder`: each of `respond` asks one item at a time. Returns the
+/// writer, which still holds the folder: what is made of the records can be written beside them before another run may
+/// begin.
 ///
 /// # Errors
-/// Those of [`Folder::open`], of `respond`, and [`Error::ArmFails`]. What was written stays, and `resume` goes on there.
+/// Those of [`Run::validate`], of [`Folder::open`] and of `respond`; [`Error::OtherRun`] where the records are of other items;
+/// [`Error::ArmFails`] where an arm never answers; [`Error::Unanswered`] where questions are left that nobody took. What was
+/// written stays, and `resume` goes on there.
 pub fn run(
     run: &Run,
     asked: &[Asked<'_>],
     folder: &Folder,
     resume: bool,
-    respond: &mut dyn Respond,
-    watch: &mut dyn FnMut(&Progress<'_>),
+    respond: &mut [&mut dyn Respond],
+    watch: &mut (dyn FnMut(&Progress<'_>) + Send),
 ) -> Result<Writer> {
-    crate::arm::check_arms(&run.arms)?;
+    run.validate()?;
+    let jobs = run.jobs.unwrap_or(1);
+    if respond.len() != jobs {
+        return Err(Error::option("--jobs", jobs.to_string(), respond.len()));
+    }
     let (writer, earlier) = folder.open(run, resume)?;
     let earlier = earlier.unwrap_or_else(|| Records::new(run.clone()));
+    refuse_other_items(&earlier, asked, folder)?;
+    let work = work_left(run, asked, &earlier);
     watch(&Progress::Begun {
         done: &earlier.results,
         total: run.expected_results(),
+        items: work.len(),
         notes: &earlier.notes,
     });
-    let finished = earlier.results.len() >= run.expected_results();
-    let told: HashSet<usize> = earlier.items.iter().map(|item| item.index).collect();
-    let streaks = streaks(&earlier);
-    let mut known: HashMap<(usize, u32), Known> = HashMap::new();
-    for sample in earlier.samples {
-        let key = (sample.index, sample.repeat);
-        known.entry(key).or_default().sample = Some(sample);
-    }
-    for record in earlier.results {
-        known
-            .entry((record.index, record.repeat))
-            .or_default()
-            .results
-            .push(record);
-    }
-    let mut runner = Runner {
-        run,
-        writer,
-        respond,
-        watch,
-        streaks,
-        held_back: Vec::new(),
-        told,
-    };
-    if !finished {
-        let start = runner.respond.start(asked)?;
-        runner.writer.append(&Line::Start(Box::new(start)))?;
-    }
-    for repeat in 0..run.repeats {
-        for asked in asked {
-            let known = known.remove(&(asked.index, repeat)).unwrap_or_default();
-            runner.item(asked, repeat, known)?;
+    let mut desk = Desk::new(run, writer, watch, &earlier, work.len());
+    drop(earlier);
+    if !work.is_empty() {
+        desk.see(&Progress::GettingReady);
+        let clock = Instant::now();
+        if let Some((first, others)) = respond.split_first_mut() {
+            let start = first.start(asked)?;
+            others.iter_mut().try_for_each(|other| other.join(asked))?;
+            desk.write(&Line::Start(Box::new(start)))?;
         }
+        desk.see(&Progress::Ready {
+            took: clock.elapsed(),
+        });
     }
-    runner.end()?;
-    Ok(runner.writer)
-}
-
-struct Runner<'a> {
-    run: &'a Run,
-    writer: Writer,
-    respond: &'a mut dyn Respond,
-    watch: &'a mut dyn FnMut(&Progress<'_>),
-    streaks: HashMap<String, Streak>,
-    /// Results that nobody gave, kept until their arm answers again: a run that ends before asks them anew.
-    held_back: Vec<Record>,
-    /// Items whose question stands in the records.
-    told: HashSet<usize>,
-}
-
-/// How an arm fares.
-#[derive(Default)]
-struct Streak {
-    /// Whether it ever answered.
-    answered: bool,
-    /// Failures since.
-    failures: usize,
-}
-
-impl Streak {
-    fn count(&mut self, failed: bool) {
-        if failed {
-            self.failures += 1;
-        } else {
-            *self = Self {
-                answered: true,
-                failures: 0,
-            };
-        }
+    let desk = Mutex::new(desk);
+    answer_all(respond, work, &desk)?;
+    let mut desk = desk
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(first) = respond.first_mut() {
+        desk.ask_again(&mut **first, asked)?;
     }
+    desk.end()
 }
 
-/// What [`Streak`]s call the sample that arms are derived from.
-const SAMPLE: &str = "the sample of full paths";
-
-/// How the arms fared in an earlier run.
-fn streaks(earlier: &Records) -> HashMap<String, Streak> {
-    let mut streaks: HashMap<String, Streak> = HashMap::new();
-    let samples = earlier.samples.iter().map(|sample| (SAMPLE, &sample.error));
-    let results = earlier.results.iter().map(|r| (r.arm.as_str(), &r.error));
-    for (arm, error) in samples.chain(results) {
-        let streak = streaks.entry(arm.into()).or_default();
-        streak.count(error.is_some());
-    }
-    streaks
-}
-
-impl Runner<'_> {
-    fn item(&mut self, asked: &Asked<'_>, repeat: u32, known: Known) -> Result<()> {
-        let Known {
-            mut sample,
-            mut results,
-        } = known;
-        let run = self.run;
-        let missing: Vec<&Arm> = order(run, asked.index, repeat)
-            .into_iter()
-            .filter(|arm| !results.iter().any(|record| record.arm == arm.name))
-            .collect();
-        if !missing.is_empty() && self.told.insert(asked.index) {
-            self.writer.append(&Line::Item(Box::new(AskedItem {
-                index: asked.index,
-                item: asked.item.id.clone(),
-                question: asked.item.asked().into_owned(),
-                answer: asked.item.answer.clone(),
-            })))?;
-        }
-        let derives = |arm: &&Arm| is_derived(run.measure, arm);
-        if sample.is_none() && missing.iter().any(derives) {
-            let new = self.respond.sample(asked, repeat)?;
-            self.streak(SAMPLE, new.error.as_deref(), false)?;
-            self.writer.append(&Line::Sample(Box::new(new.clone())))?;
-            sample = Some(new);
-        }
-        for arm in missing {
-            let record = match sample.as_ref().filter(|_| is_derived(run.measure, arm)) {
-                Some(sample) => derive(arm, asked.item, &asked.kind, sample, &results)?,
-                None => {
-                    let paths = self.paths(arm, sample.as_ref(), &results)?;
-                    let given = self.respond.answer(arm, paths, asked, repeat)?;
-                    self.streak(&arm.name, given.record.error.as_deref(), given.unreachable)?;
-                    if given.unreachable {
-                        self.held_back.push(given.record);
-                        continue;
+/// Each of `respond` takes the next item until none is left or one has failed: the first failure is the run's.
+fn answer_all(
+    respond: &mut [&mut dyn Respond],
+    work: Vec<Work<'_>>,
+    desk: &Mutex<Desk<'_>>,
+) -> Result<()> {
+    let queue = Mutex::new(work.into_iter());
+    let (failed, failure) = (AtomicBool::new(false), Mutex::new(None));
+    std::thread::scope(|scope| {
+        for respond in respond {
+            let (queue, failed, failure) = (&queue, &failed, &failure);
+            scope.spawn(move || {
+                let _stops = StopsOthers(failed);
+                while !failed.load(Ordering::Relaxed) {
+                    // The queue is let go before the item is asked.
+                    let next = lock(queue).next();
+                    let Some(work) = next else { break };
+                    if let Err(error) = work.answer(&mut **respond, desk) {
+                        failed.store(true, Ordering::Relaxed);
+                        lock(failure).get_or_insert(error);
                     }
-                    self.let_go(&arm.name)?;
-                    given.record
                 }
-            };
-            self.write(&record)?;
-            results.push(record);
+            });
         }
-        Ok(())
-    }
+    });
+    let failure = lock(&failure).take();
+    failure.map_or(Ok(()), Err)
+}
 
-    /// Paths that an arm launches when it runs.
-    fn paths(&self, arm: &Arm, sample: Option<&Sample>, results: &[Record]) -> Result<usize> {
-        let Some(of) = arm.fewer_of() else {
-            return Ok(arm.paths);
-        };
-        if let Some(sample) = sample {
-            return launched(arm, sample, results);
+/// Lets nobody begin another item where a thread panics.
+struct StopsOthers<'a>(&'a AtomicBool);
+
+impl Drop for StopsOthers<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
         }
-        let full = self
-            .run
-            .arms
-            .iter()
-            .find(|full| full.is_full() && full.paths >= arm.paths);
-        let lengths: Vec<usize> = results
-            .iter()
-            .filter(|record| full.is_some_and(|full| full.name == record.arm))
-            .flat_map(|record| record.paths.iter().map(|path| path.tokens))
-            .collect();
-        let failed = results
-            .iter()
-            .any(|record| record.arm == of && record.error.is_some());
-        // The item that failed there will fail here, and says so itself.
-        if failed || lengths.is_empty() {
-            Ok(arm.paths)
-        } else {
-            fewer(arm, of, &lengths, results)
-        }
-    }
-
-    fn write(&mut self, record: &Record) -> Result<()> {
-        self.writer
-            .append(&Line::Result(Box::new(record.clone())))?;
-        (self.watch)(&Progress::Result(record));
-        Ok(())
-    }
-
-    /// Writes the results of `arm` that were held back.
-    fn let_go(&mut self, arm: &str) -> Result<()> {
-        let held = std::mem::take(&mut self.held_back);
-        let (free, kept): (Vec<_>, Vec<_>) = held.into_iter().partition(|record| record.arm == arm);
-        self.held_back = kept;
-        free.iter().try_for_each(|record| self.write(record))
-    }
-
-    /// What is held back at the end are failed items, unless their arm has never answered: another day it may.
-    fn end(&mut self) -> Result<()> {
-        for record in std::mem::take(&mut self.held_back) {
-            match self.streaks.get(&record.arm) {
-                Some(streak) if !streak.answered => {
-                    return Err(Error::ArmFails {
-                        arm: record.arm,
-                        failures: streak.failures,
-                        last: record.error.unwrap_or_default(),
-                    });
-                }
-                _ => self.write(&record)?,
-            }
-        }
-        self.writer.sync()
-    }
-
-    /// Gives up where an arm has never answered, or nobody answers any more.
-    fn streak(&mut self, arm: &str, error: Option<&str>, unreachable: bool) -> Result<()> {
-        let streak = self.streaks.entry(arm.into()).or_default();
-        streak.count(error.is_some());
-        let Some(error) = error else {
-            return Ok(());
-        };
-        let limit = if unreachable {
-            UNREACHABLE
-        } else {
-            FIRST_FAILURES
-        };
-        if streak.failures < limit || (streak.answered && !unreachable) {
-            return Ok(());
-        }
-        Err(Error::ArmFails {
-            arm: arm.into(),
-            failures: streak.failures,
-            last: error.into(),
-        })
     }
 }
 
-/// The arms in the order they are asked: another begins for each item, so that none is always first; those that are paid
-/// from another's tokens come last.
-fn order(run: &Run, index: usize, repeat: u32) -> Vec<&Arm> {
-    let mut order: Vec<&Arm> = run.arms.iter().collect();
-    order.rotate_left((index + repeat as usize) % run.arms.len());
-    order.sort_by_key(|arm| arm.fewer.is_some());
-    order
+/// Refuses records of items that are not those of `asked`: they would be judged as if they were.
+fn refuse_other_items(earlier: &Records, asked: &[Asked<'_>], folder: &Folder) -> Result<()> {
+    let differs = |index: usize, item: &str, group: Option<&Option<String>>| {
+        let is = asked.iter().find(|asked| asked.index == index);
+        let same = is.is_some_and(|asked| {
+            asked.item.id == item && group.is_none_or(|group| *group == asked.item.group)
+        });
+        (!same).then(|| {
+            let is = is.map_or("nothing".into(), |asked| format!("{:?}", asked.item.id));
+            format!("item {index}: was {item:?} (group {group:?}), is {is}")
+        })
+    };
+    let items = earlier
+        .items
+        .iter()
+        .map(|item| (item.index, &item.item, None));
+    let samples = earlier
+        .samples
+        .iter()
+        .map(|sample| (sample.index, &sample.item, None));
+    let results = earlier
+        .results
+        .iter()
+        .map(|r| (r.index, &r.item, Some(&r.group)));
+    let found =
+        (items.chain(samples).chain(results)).find_map(|(i, item, group)| differs(i, item, group));
+    match found {
+        Some(difference) => Err(Error::OtherRun {
+            dir: folder.dir().into(),
+            differences: vec![difference],
+        }),
+        None => Ok(()),
+    }
 }

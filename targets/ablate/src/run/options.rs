@@ -8,30 +8,7 @@ use curt::{AskOptions, SamplingDefaults};
 use super::engine::Heads;
 use crate::arm::Arm;
 use crate::error::{Error, Result};
-use crate::record::{Measure, Run};
-
-/// Whether the arm is derived from a sample rather than run.
-pub fn is_derived(measure: Measure, arm: &Arm) -> bool {
-    measure == Measure::Replay && arm.is_sampled()
-}
-
-/// What scores a sample, so that every derived arm of `run` can be made of it: each signal at each of its check points,
-/// in ascending order.
-pub fn check_points(run: &Run) -> Vec<(usize, SignalName)> {
-    let mut points: Vec<(usize, SignalName)> = Vec::new();
-    let derived = run.arms.iter().filter(|arm| is_derived(run.measure, arm));
-    for check in derived
-        .flat_map(|arm| &arm.checks)
-        .filter(|check| check.signal != SignalName::Oracle)
-    {
-        let point = (check.at, check.signal.clone());
-        if !points.contains(&point) {
-            points.push(point);
-        }
-    }
-    points.sort();
-    points
-}
+use crate::record::Run;
 
 /// How the sample of an item is asked for.
 pub(super) fn sample_options(
@@ -40,10 +17,10 @@ pub(super) fn sample_options(
     base: &AskOptions,
     seed: u64,
 ) -> Result<AskOptions> {
-    let derived = run.arms.iter().filter(|arm| is_derived(run.measure, arm));
     Ok(AskOptions {
-        paths: derived.map(|arm| arm.paths).max().unwrap_or(1),
-        checks: check_points(run)
+        paths: run.sample_paths().unwrap_or(1),
+        checks: run
+            .check_points()
             .iter()
             .map(|(at, name)| check(*at, name, Keep::All, heads))
             .collect::<Result<_>>()?,

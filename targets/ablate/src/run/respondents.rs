@@ -15,9 +15,14 @@ pub struct Respondents<'a> {
 
 impl Respond for Respondents<'_> {
     fn start(&mut self, asked: &[Asked<'_>]) -> Result<Start> {
-        let start = self.engine.start(asked)?;
-        self.servers.start(asked);
-        Ok(start)
+        // A server that cannot be asked is known sooner than an engine is warm.
+        self.servers.start(asked)?;
+        self.engine.start(asked)
+    }
+
+    fn join(&mut self, asked: &[Asked<'_>]) -> Result<()> {
+        self.servers.start(asked)?;
+        self.engine.join(asked)
     }
 
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {

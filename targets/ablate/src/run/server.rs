@@ -1,8 +1,9 @@
 //! Arms that an OpenAI-compatible server answers: tokens as it reports them, times as the client sees them.
 
+mod key;
 mod request;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use curt::paths::{Ending, Policy, Trace, replay};
@@ -14,9 +15,15 @@ use ureq::Agent;
 use super::{Asked, Given};
 use crate::arm::{Arm, ServerArm};
 use crate::derive::LAUNCH;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{PathRecord, Record, Run, Times};
-use request::{Completion, Failure, body, complete, first_model};
+use key::Key;
+use request::{Completion, Failure, Kind, Line, body};
+
+/// Most bytes of an answer's text that are recorded: a server may send any number.
+const RECORDED_TEXT: usize = 256 << 10;
+/// Most bytes of what the pattern finds there that are recorded.
+const RECORDED_ANSWER: usize = 4 << 10;
 
 /// Asks servers for the answers of a run's arms.
 pub struct ServerRespondent<'a> {
@@ -24,6 +31,8 @@ pub struct ServerRespondent<'a> {
     workload: &'a Workload,
     sampling: SamplingDefaults,
     cancel: CancelToken,
+    /// Keys by arm, for those that have one.
+    keys: HashMap<String, Key>,
     /// A server under another model or another timeout is another.
     servers: Vec<Known>,
     /// Arms, by name, whose server has answered a question that is not recorded.
@@ -42,7 +51,8 @@ struct Known {
 /// Answers of one question, over all requests.
 #[derive(Default)]
 struct Answers {
-    texts: Vec<(String, String)>,
+    /// Each with whether it was cut at the number of tokens allowed.
+    texts: Vec<(String, bool)>,
     prompt_tokens: Option<usize>,
     /// Generated; `None` once a response did not say.
     generated: Option<usize>,
@@ -50,39 +60,70 @@ struct Answers {
 
 impl<'a> ServerRespondent<'a> {
     /// `sampling`: that of the other arms; what it does not say is left to the server. `cancel` ends the run between two
-    /// requests.
+    /// requests. `environment` gives the value of an environment variable: a key is read from one.
     ///
     /// # Errors
-    /// [`Error::Option`] for an answer pattern that is none.
+    /// [`Error::Option`] for an answer pattern that is none, and for a key that is not there.
     pub fn new(
         run: &'a Run,
         workload: &'a Workload,
         sampling: SamplingDefaults,
         cancel: CancelToken,
+        environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self> {
+        let mut keys = HashMap::new();
+        for arm in &run.arms {
+            let key = match &arm.server {
+                Some(server) => Key::of(arm, server, environment)?,
+                None => None,
+            };
+            keys.extend(key.map(|key| (arm.name.clone(), key)));
+        }
         Ok(Self {
             run,
             workload,
             sampling,
             cancel,
+            keys,
             servers: Vec::new(),
             warm: HashSet::new(),
         })
     }
 
+    /// What the user has to know before a key is sent.
+    pub fn notes(&self) -> Vec<String> {
+        let note = |arm: &Arm| {
+            let (server, key) = (arm.server.as_ref()?, self.keys.get(&arm.name)?);
+            let leaves = !server.is_on_this_machine();
+            leaves.then(|| {
+                let (name, from, url) = (&arm.name, key.from(), &server.url);
+                format!("arm {name}: {from} is sent to {url} unencrypted")
+            })
+        };
+        self.run.arms.iter().filter_map(note).collect()
+    }
+
     /// Connects to the servers of the run's arms and asks each arm one of `asked`, off the record. A server that is not
     /// there is met again at its first item.
-    pub fn start(&mut self, asked: &[Asked<'_>]) {
+    ///
+    /// # Errors
+    /// [`Error::Server`] for one that no question can be put to.
+    pub fn start(&mut self, asked: &[Asked<'_>]) -> Result<()> {
         let in_text = |asked: &&Asked<'_>| asked.item.image.is_none();
         let Some(last) = asked.iter().rev().find(in_text) else {
-            return;
+            return Ok(());
         };
         let run = self.run;
         for arm in &run.arms {
-            if let Some(server) = &arm.server {
-                let _ = self.warm_up(arm, server, last.item);
+            let Some(server) = &arm.server else { continue };
+            match self.warm_up(arm, server, last.item) {
+                Err(failure) if failure.kind == Kind::OfTheRun => {
+                    return Err(of_the_run(arm, failure));
+                }
+                _ => {}
             }
         }
+        Ok(())
     }
 
     /// The first question of an arm pays for a connection, for what the server loads, and for what is found out about it:
@@ -97,7 +138,7 @@ impl<'a> ServerRespondent<'a> {
             return Ok(());
         }
         match self.ask(arm, server, item, 0) {
-            Err(failure) if failure.unreachable => Err(failure),
+            Err(failure) if failure.kind != Kind::OfTheItem => Err(failure),
             // Whatever else it says to a question, it says again on the record.
             _ => {
                 self.warm.insert(arm.name.clone());
@@ -109,7 +150,8 @@ impl<'a> ServerRespondent<'a> {
     /// What the server of `arm` answers.
     ///
     /// # Errors
-    /// Where the grader cannot grade, and [`curt::Error::Cancelled`]. A server that does not answer is a failed record.
+    /// Where the grader cannot grade, [`Error::Server`] where no question can be put to it, and [`curt::Error::Cancelled`]. A
+    /// server that does not answer this question is a failed record.
     pub fn answer(
         &mut self,
         arm: &Arm,
@@ -138,15 +180,21 @@ impl<'a> ServerRespondent<'a> {
                     total_ms,
                     ..Times::default()
                 });
-                false
+                None
             }
             Err(_) if self.cancel.is_cancelled() => {
                 return Err(curt::Error::Cancelled { tokens: 0 }.into());
             }
-            Err(failure) => {
-                record.error = Some(failure.reason);
-                failure.unreachable
-            }
+            Err(failure) => match failure.kind {
+                Kind::OfTheRun => return Err(of_the_run(arm, failure)),
+                kind => {
+                    record.error = Some(failure.reason);
+                    match kind {
+                        Kind::Unreachable(unreachable) => Some(unreachable),
+                        _ => None,
+                    }
+                }
+            },
         };
         Ok(Given {
             record,
@@ -157,17 +205,18 @@ impl<'a> ServerRespondent<'a> {
     fn fill(&self, record: &mut Record, arm: &Arm, item: &Item, answers: Answers) -> Result<()> {
         let reader = self.workload.reader(item)?;
         let kind = self.workload.answer_kind(item);
-        for (text, finish) in answers.texts {
+        for (text, cut) in answers.texts {
             let found = reader.as_ref().and_then(|reader| reader.read(&text));
             let answer = found.map(|found| found.text().to_string());
             record.paths.push(PathRecord {
                 // Servers report tokens of a request, not of an answer.
                 tokens: 0,
-                finish,
+                finish: if cut { "max_tokens" } else { "eos" }.into(),
                 score: None,
                 correct: Some(self.workload.grade(item, answer.as_deref(), &text)?),
                 answer,
                 text: Some(text),
+                cut_from_bytes: None,
             });
         }
         let traces: Vec<Trace> = record
@@ -180,7 +229,7 @@ impl<'a> ServerRespondent<'a> {
             })
             .collect();
         let ending = Ending {
-            vote: arm.vote.into(),
+            vote: arm.vote,
             ..Ending::default()
         };
         let policy = Policy::new(&[], ending);
@@ -191,6 +240,17 @@ impl<'a> ServerRespondent<'a> {
             record.answer.clone_from(&path.answer);
             record.correct = path.correct == Some(true);
         }
+        // The vote is on the whole answers: only what is kept of them is cut.
+        for path in &mut record.paths {
+            path.cut_from_bytes = path.text.as_mut().and_then(|text| cut(text, RECORDED_TEXT));
+            path.answer
+                .as_mut()
+                .and_then(|answer| cut(answer, RECORDED_ANSWER));
+        }
+        record
+            .answer
+            .as_mut()
+            .and_then(|answer| cut(answer, RECORDED_ANSWER));
         record.finished = record.paths.len();
         record.finished_correct = record
             .paths
@@ -220,7 +280,8 @@ impl<'a> ServerRespondent<'a> {
         let sampling = greedy.or(self.sampling);
         let seed = self.run.seed.wrapping_add(u64::from(repeat));
         let cancel = self.cancel.clone();
-        let known = self.known(server)?;
+        let key = self.keys.get(&arm.name);
+        let known = known(&mut self.servers, server, key)?;
         let mut answers = Answers {
             generated: Some(0),
             ..Answers::default()
@@ -241,9 +302,16 @@ impl<'a> ServerRespondent<'a> {
                 .wrapping_mul(1 << 20)
                 .wrapping_add(answers.texts.len() as u64);
             let body = body(&known.model, &messages, sampling, n, seed);
-            let completion = match complete(&known.agent, server, &body) {
+            let line = Line {
+                agent: &known.agent,
+                server,
+                key,
+            };
+            let completion = match line.complete(&body) {
                 // A server that refuses `n` may take single requests.
-                Err(failure) if n > 1 && known.takes_n.is_none() && !failure.unreachable => {
+                Err(failure)
+                    if n > 1 && known.takes_n.is_none() && failure.kind == Kind::OfTheItem =>
+                {
                     refused = true;
                     continue;
                 }
@@ -275,35 +343,66 @@ impl<'a> ServerRespondent<'a> {
         messages.push(message("user", &item.asked()));
         messages
     }
+}
 
-    fn known(&mut self, server: &ServerArm) -> std::result::Result<&mut Known, Failure> {
-        let place = match self
-            .servers
-            .iter()
-            .position(|known| known.server == *server)
-        {
-            Some(place) => place,
-            None => {
-                let agent: Agent = Agent::config_builder()
-                    .timeout_global(Some(Duration::from_secs_f64(server.timeout_s)))
-                    .http_status_as_error(false)
-                    .build()
-                    .into();
-                let model = match &server.model {
-                    Some(model) => model.clone(),
-                    None => first_model(&agent, server)?,
-                };
-                self.servers.push(Known {
-                    server: server.clone(),
-                    agent,
-                    model,
-                    takes_n: None,
-                });
-                self.servers.len() - 1
-            }
-        };
-        Ok(&mut self.servers[place])
+/// What is known of `server`, which is met for the first time where nothing is.
+fn known<'k>(
+    servers: &'k mut Vec<Known>,
+    server: &ServerArm,
+    key: Option<&Key>,
+) -> std::result::Result<&'k mut Known, Failure> {
+    let place = match servers.iter().position(|known| known.server == *server) {
+        Some(place) => place,
+        None => {
+            let agent: Agent = Agent::config_builder()
+                .timeout_global(Some(Duration::from_secs_f64(server.timeout_s)))
+                .http_status_as_error(false)
+                // Questions and a key go where the user said, and nowhere else.
+                .max_redirects(0)
+                .build()
+                .into();
+            let model = match &server.model {
+                Some(model) => model.clone(),
+                None => {
+                    let line = Line {
+                        agent: &agent,
+                        server,
+                        key,
+                    };
+                    line.first_model()?
+                }
+            };
+            servers.push(Known {
+                server: server.clone(),
+                agent,
+                model,
+                takes_n: None,
+            });
+            servers.len() - 1
+        }
+    };
+    Ok(&mut servers[place])
+}
+
+fn of_the_run(arm: &Arm, failure: Failure) -> Error {
+    Error::Server {
+        arm: arm.name.clone(),
+        reason: failure.reason,
     }
+}
+
+/// Cuts `text` to at most so many bytes, and says how many it had where it had more.
+fn cut(text: &mut String, bytes: usize) -> Option<usize> {
+    let whole = text.len();
+    if whole <= bytes {
+        return None;
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    Some(whole)
 }
 
 impl Answers {
@@ -311,20 +410,11 @@ impl Answers {
         if completion.choices.is_empty() {
             return Err(Failure::of("the server answered with no choice"));
         }
-        for choice in completion.choices.into_iter().take(missing) {
-            let finish = match choice.finish_reason.as_deref() {
-                Some("length") => "max_tokens",
-                _ => "eos",
-            };
-            self.texts
-                .push((choice.message.content.unwrap_or_default(), finish.into()));
-        }
-        match completion.usage {
-            Some(usage) => {
-                self.prompt_tokens = self.prompt_tokens.or(Some(usage.prompt_tokens));
-                self.generated = self.generated.map(|n| n + usage.completion_tokens);
-            }
-            None => self.generated = None,
+        let (prompt, generated) = completion.tokens();
+        self.prompt_tokens = self.prompt_tokens.or(prompt);
+        self.generated = self.generated.zip(generated).map(|(sum, n)| sum + n);
+        for choice in completion.choices.iter().take(missing) {
+            self.texts.push((choice.text(), choice.is_cut()));
         }
         Ok(())
     }

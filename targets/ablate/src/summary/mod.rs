@@ -242,7 +242,7 @@ impl Summary {
             run: run.clone(),
             arms,
         };
-        summary.note(expected, records.results.len());
+        summary.note(expected, records);
         summary
     }
 
@@ -251,8 +251,9 @@ impl Summary {
         self.arms.iter().find(|arm| arm.name == name)
     }
 
-    fn note(&mut self, expected: usize, there: usize) {
+    fn note(&mut self, expected: usize, records: &Records) {
         let mut notes = Vec::new();
+        let there = records.results.len();
         if there < expected {
             notes.push(format!("{there} of {expected} results are there: the run was not finished, its figures are of what was"));
         }
@@ -262,6 +263,12 @@ impl Summary {
                  approximate; --measure run executes every arm"
                     .into(),
             );
+        }
+        if let Some(jobs) = self.run.jobs.filter(|&jobs| jobs > 1) {
+            notes.push(format!(
+                "{jobs} items were asked side by side (--jobs): times are those of questions that slowed each other, and hold \
+                 for no budget; energy is not known"
+            ));
         }
         if self.machines.len() > 1 {
             notes.push(
@@ -304,6 +311,29 @@ impl Summary {
                 ));
             }
         }
+        let cut = |record: &Record| {
+            record
+                .paths
+                .iter()
+                .filter_map(|path| path.cut_from_bytes)
+                .max()
+        };
+        for arm in &self.arms {
+            let of_arm = records
+                .results
+                .iter()
+                .filter(|record| record.arm == arm.name);
+            let cut: Vec<usize> = of_arm.filter_map(cut).collect();
+            if let Some(longest) = cut.iter().max() {
+                notes.push(format!(
+                    "{}: in {} of {} results an answer is longer than is recorded, the longest {longest} bytes; all of it was \
+                     graded",
+                    arm.name,
+                    cut.len(),
+                    arm.results
+                ));
+            }
+        }
         match self
             .arm(&self.run.baseline)
             .and_then(|arm| arm.accuracy.as_ref())
@@ -320,19 +350,6 @@ impl Summary {
             _ => {}
         }
         self.notes = notes;
-    }
-}
-
-impl Run {
-    /// Results that a finished run has: item × arm × repeat, of its shard.
-    pub fn expected_results(&self) -> usize {
-        let items = match self.shard {
-            None => self.items,
-            Some((shard, shards)) => (0..self.items)
-                .filter(|index| index % shards == shard - 1)
-                .count(),
-        };
-        items * self.arms.len() * self.repeats as usize
     }
 }
 
@@ -355,12 +372,22 @@ fn judge(
     let candidate = arms.iter().find(|arm| arm.name == run.candidate);
     let difference = candidate.and_then(|arm| arm.difference.as_ref());
     let latency = candidate.and_then(|arm| arm.latency.as_ref());
+    let baseline = arms.iter().find(|arm| arm.name == run.baseline);
+    let all_failed = |arm: &&ArmSummary| arm.results > 0 && arm.failed == arm.results;
+    let mut judged = candidate.into_iter().chain(baseline).filter(all_failed);
     Verdict::of(&Evidence {
         candidate: &run.candidate,
         baseline: &run.baseline,
         difference: difference.map(|d| d.mean),
         one_sided: difference.and_then(|d| d.one_sided),
         largest_drop,
+        all_failed: judged.find_map(|arm| {
+            let (reason, _) = arm.failures.first()?;
+            Some((arm.name.as_str(), arm.failed, reason.as_str()))
+        }),
+        baseline_failed: baseline
+            .filter(|_| run.baseline != run.candidate)
+            .map_or(0, |arm| arm.failed),
         p95_ms: latency.map(|l| l.p95_ms),
         model_error: latency
             .filter(|l| l.modelled)

@@ -11,7 +11,7 @@ use curt_ablate::record::{
     Folder, Machine, Measure, PathRecord, Readings, Record, Records, Run, Sample, SampleCheck,
     SampledPath, Start, Times, VERSION, read_records,
 };
-use curt_ablate::run::{Asked, Given, Respond, check_points};
+use curt_ablate::run::{Asked, Given, Respond, Unreachable};
 use curt_ablate::summary::Summary;
 use curt_ablate::{Error, Result};
 use curt_workload::Item;
@@ -52,10 +52,11 @@ pub fn arms() -> Vec<Arm> {
     for (name, value) in [
         ("paths", PATHS as i64),
         ("keep", 2),
-        ("keep.1", 4),
-        ("keep.2", 2),
         ("check-at.1", 6),
-        ("check-at.2", 9),
+        ("twice-keep.1", 4),
+        ("twice-keep.2", 2),
+        ("twice-at.1", 6),
+        ("twice-at.2", 9),
     ] {
         options.insert(name.into(), Value::Integer(value));
     }
@@ -84,6 +85,7 @@ pub fn run_of(items: usize, measure: Measure) -> Run {
         arms,
         heads: BTreeMap::from([("stop".into(), "cc".into())]),
         threads: None,
+        jobs: None,
         max_kv_bytes: None,
         onnxruntime: Some("0".into()),
         sampling: curt::SamplingDefaults::default(),
@@ -119,9 +121,11 @@ pub struct MadeUp<'a> {
     /// Ends the run, as a kill would, at this question.
     pub dies_at: Option<usize>,
     /// The questions, by count, that nobody answers.
-    pub unreachable: std::ops::Range<usize>,
+    pub unreachable: Vec<usize>,
     /// An arm that nobody answers.
     pub dead_arm: Option<&'static str>,
+    /// What is wrong where nobody answers.
+    pub why: Unreachable,
 }
 
 impl<'a> MadeUp<'a> {
@@ -131,8 +135,9 @@ impl<'a> MadeUp<'a> {
             nature,
             asked: Vec::new(),
             dies_at: None,
-            unreachable: 0..0,
+            unreachable: Vec::new(),
             dead_arm: None,
+            why: Unreachable::NotAsked,
         }
     }
 
@@ -196,9 +201,13 @@ impl Respond for MadeUp<'_> {
         })
     }
 
+    fn join(&mut self, _: &[Asked<'_>]) -> Result<()> {
+        Ok(())
+    }
+
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
         self.note("", asked.index, repeat)?;
-        let points = check_points(self.run);
+        let points = self.run.check_points();
         let paths: Vec<SampledPath> = (0..PATHS as u64)
             .map(|path| {
                 let draw = mix(&[asked.index as u64, u64::from(repeat), path]);
@@ -306,10 +315,11 @@ impl Respond for MadeUp<'_> {
                         answer: None,
                         correct: Some(right),
                         text: None,
+                        cut_from_bytes: None,
                     })
                     .collect(),
             },
-            unreachable,
+            unreachable: unreachable.then_some(self.why),
         })
     }
 }
@@ -335,7 +345,8 @@ pub fn execute(run: &Run, dir: &Path, resume: bool, made_up: &mut MadeUp<'_>) ->
         .into_iter()
         .filter(|a| a.index % shards == shard - 1)
         .collect();
-    curt_ablate::run::run(run, &asked, &Folder::new(dir), resume, made_up, &mut |_| {}).map(drop)
+    let folder = Folder::new(dir);
+    curt_ablate::run::run(run, &asked, &folder, resume, &mut [made_up], &mut |_| {}).map(drop)
 }
 
 /// The figures of `run`, executed into `dir`.

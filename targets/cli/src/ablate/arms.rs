@@ -27,28 +27,36 @@ pub struct ArmArgs {
     /// Arms to run, by name. Without it, all that the other options allow.
     #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
     arms: Vec<String>,
-    /// File of arms of your own (TOML); may be given several times.
+    /// File of arms of your own (TOML, see below); may be given several times.
     #[arg(long, value_name = "FILE")]
     arm_file: Vec<PathBuf>,
     /// Paths launched for a question.
     #[arg(long, value_name = "N", default_value_t = 16)]
     paths: usize,
-    /// Paths that go on after each check point. One number for several is the last one's. Without it, a quarter.
+    /// Paths that go on after each check point. One number for several is the last one's; those before it step down to it in
+    /// equal ratios. Without it, a quarter.
     #[arg(long, value_name = "K[,K]", value_delimiter = ',')]
     keep: Vec<usize>,
-    /// Check points, in generated tokens. Without it, where the stop head was trained.
-    #[arg(long, value_name = "TOKENS[,TOKENS]", value_delimiter = ',')]
-    check_at: Vec<usize>,
+    /// Check points, in generated tokens: `--check-at 36` is that of every arm with one. A list of two is that of
+    /// `stop-twice`, so that `--check-at 36 --check-at 16,36` compares one check point with two in one run; one list
+    /// alone serves both, arms with one check taking its first. Without it, where the stop head was trained.
+    #[arg(long, value_name = "TOKENS[,TOKENS]", value_parser = check_points)]
+    check_at: Vec<CheckPoints>,
     /// Head files, by the name that arms use: `stop`, `kv`, `logprob`, `text`, or one of your own. Without a name, `stop`.
     /// Without any, the package's own.
     #[arg(long, value_name = "[NAME=]HEAD")]
     head: Vec<String>,
-    /// OpenAI-compatible server for the arm `server`, up to and without `/chat/completions`: http://127.0.0.1:8000/v1
+    /// OpenAI-compatible server for the arm `server`, up to and without `/chat/completions`: http://127.0.0.1:8000/v1. A user
+    /// and password in it are sent, and not recorded.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Its model. Without it, the first that it lists.
     #[arg(long, value_name = "NAME", requires = "server")]
     server_model: Option<String>,
+    /// Environment variable that holds its key. Without it, OPENAI_API_KEY where that is set. The key is sent, and not
+    /// recorded.
+    #[arg(long, value_name = "VARIABLE", requires = "server")]
+    server_key_env: Option<String>,
     /// Seconds that one of its answers may take.
     #[arg(long, value_name = "S", default_value_t = 120.0)]
     server_timeout_s: f64,
@@ -59,6 +67,41 @@ pub struct ArmArgs {
     #[arg(long, value_name = "ARM")]
     candidate: Option<String>,
 }
+
+/// One `--check-at`.
+#[derive(Debug, Clone)]
+struct CheckPoints(Vec<usize>);
+
+fn check_points(text: &str) -> Result<CheckPoints, String> {
+    let points = text.split(',').map(|point| point.trim().parse());
+    let points: Result<Vec<usize>, _> = points.collect();
+    points
+        .map(CheckPoints)
+        .map_err(|_| "expected tokens, such as 36 or 16,36".into())
+}
+
+/// What `--help` says of arm files.
+pub const ARM_FILES: &str = r#"Arm files (--arm-file) are TOML, a table for each arm:
+
+  [[arm]]
+  name = "mine"             # unique in the run
+  about = "what it does"    # for the report
+  paths = "$paths"          # or a number; 1 without it
+  checks = [                # none without it; in ascending order
+      { at = 16, keep = 8, signal = "head:stop" },
+      { at = "$check-at.1", keep = "25%", signal = "confidence" },
+  ]
+  early_vote = true         # stop once the rest cannot change the winner
+  first_finished = 4        # or: stop once so many paths have finished
+  vote = "majority"         # or "score_weighted"
+  greedy = true             # or: one path, the most probable token at each step
+  fewer = "of:stop"         # or: as many full paths as the tokens of that arm buy
+  server = { url = "http://127.0.0.1:8000/v1", model = "m", timeout_s = 120.0, key_env = "MY_KEY" }
+
+keep: a number of paths, "25%" of those launched, or ">=0.5" for those that score at least that.
+signal: "head:NAME" of a --head NAME=FILE or a package's head, "confidence", "confidence:TOKENS" (of the last so many),
+"random", or "oracle" (whether the path will be right; --measure replay alone can know).
+$paths, $keep, $check-at.1 (.2, …), $keep.1 (.2, …) and $head.NAME stand for what the command line says."#;
 
 /// Arms, and what they stand on.
 pub struct Chosen {
@@ -191,23 +234,36 @@ impl ArmArgs {
             options.insert(name, Value::Integer(value as i64));
         };
         put("paths".into(), self.paths);
-        let at = self.check_points(heads)?;
-        for (index, &at) in at.iter().enumerate() {
-            put(format!("check-at.{}", index + 1), at);
-        }
         let given = if self.keep.is_empty() {
             vec![(self.paths / 4).max(1)]
         } else {
             self.keep.clone()
         };
         put("keep".into(), given[given.len() - 1]);
-        let values: Vec<f64> = given.iter().map(|&k| k as f64).collect();
-        for index in 0..at.len() {
-            let keep = checks::of_check("--keep", &values, index, at.len(), self.paths as f64)?;
-            put(
-                format!("keep.{}", index + 1),
-                (keep.round() as usize).max(1),
-            );
+        let lists = self.check_points(heads)?;
+        let once = lists.first().map_or(&[][..], |CheckPoints(at)| at);
+        let twice = lists.iter().find(|CheckPoints(at)| at.len() == 2);
+        let twice = twice.map_or(&[][..], |CheckPoints(at)| at);
+        for (at_name, keep_name, at) in [
+            ("check-at", "keep", once),
+            ("twice-at", "twice-keep", twice),
+        ] {
+            // Of several numbers, an arm with one check has the last.
+            let keep = if at.len() == 1 {
+                &given[given.len() - 1..]
+            } else {
+                &given[..]
+            };
+            let keep: Vec<f64> = keep.iter().map(|&k| k as f64).collect();
+            for (index, &tokens) in at.iter().enumerate() {
+                let place = index + 1;
+                put(format!("{at_name}.{place}"), tokens);
+                let keep = checks::of_check("--keep", &keep, index, at.len(), self.paths as f64)?;
+                put(
+                    format!("{keep_name}.{place}"),
+                    (keep.round() as usize).max(1),
+                );
+            }
         }
         for name in heads.keys() {
             options.insert(
@@ -215,40 +271,44 @@ impl ArmArgs {
                 Value::String(format!("head:{name}")),
             );
         }
-        if let Some(server) = self.server()? {
+        if let Some(server) = self.server() {
             options.insert("server".into(), Value::Table(server));
         }
         Ok(options)
     }
 
-    fn server(&self) -> Result<Option<toml::Table>> {
-        let Some(url) = &self.server else {
-            return Ok(None);
-        };
-        if !url.starts_with("http://") {
-            bail!("--server: expected an address that begins with http://, got {url:?}");
-        }
-        if !(self.server_timeout_s > 0.0 && self.server_timeout_s.is_finite()) {
-            bail!(
-                "--server-timeout-s: expected seconds above 0, got {}",
-                self.server_timeout_s
-            );
-        }
+    fn server(&self) -> Option<toml::Table> {
+        let url = self.server.as_ref()?;
         let mut server = toml::Table::new();
         server.insert("url".into(), Value::String(url.clone()));
         server.insert("timeout_s".into(), Value::Float(self.server_timeout_s));
         if let Some(model) = &self.server_model {
             server.insert("model".into(), Value::String(model.clone()));
         }
-        Ok(Some(server))
+        if let Some(variable) = &self.server_key_env {
+            server.insert("key_env".into(), Value::String(variable.clone()));
+        }
+        Some(server)
     }
 
-    fn check_points(&self, heads: &BTreeMap<String, PathBuf>) -> Result<Vec<usize>> {
-        if !self.check_at.is_empty() {
-            return Ok(self.check_at.clone());
+    /// The lists of check points: that of arms with one check, and, where it is another, that of `stop-twice`.
+    fn check_points(&self, heads: &BTreeMap<String, PathBuf>) -> Result<Vec<CheckPoints>> {
+        match &self.check_at[..] {
+            [] => {}
+            [_] => return Ok(self.check_at.clone()),
+            [_, CheckPoints(twice)] if twice.len() == 2 => return Ok(self.check_at.clone()),
+            lists => bail!(
+                "--check-at: expected one list, or one for the arms with one check and then one of two for `stop-twice`, got {} \
+                 lists, the last of {}; arms with other check points go into an --arm-file",
+                lists.len(),
+                lists[lists.len() - 1].0.len()
+            ),
         }
         match heads.get("stop") {
-            Some(file) => Ok(curt::head::HeadFile::read(file)?.header.check_at_tokens),
+            Some(file) => {
+                let header = curt::head::HeadFile::read(file)?.header;
+                Ok(vec![CheckPoints(header.check_at_tokens)])
+            }
             None => Ok(Vec::new()),
         }
     }

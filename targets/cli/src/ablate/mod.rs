@@ -5,6 +5,7 @@ mod plan;
 mod progress;
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use curt::{AskOptions, SamplingDefaults};
 use curt_ablate::record::Folder;
-use curt_ablate::run::{EngineRespondent, Respondents, ServerRespondent};
+use curt_ablate::run::{EngineRespondent, Respond, Respondents, ServerRespondent};
 use curt_workload::Workload;
 
 use arms::ArmArgs;
@@ -21,7 +22,11 @@ use progress::View;
 
 /// What `curt ablate` takes.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_long_help = arms::ARM_FILES
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,7 +71,11 @@ pub struct Args {
     /// Seed of the first repeat; the next has the next.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Threads inside one operator. Without it, as many as there are cores.
+    /// Items asked side by side, each by an engine of its own with the memory of one more model. Their times are those of
+    /// questions that slow each other: a latency budget needs one job.
+    #[arg(long, value_name = "J", default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Threads inside one operator. Without it, as many as there are cores, shared among the jobs.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Divides the logits, in place of the workload's.
@@ -144,9 +153,13 @@ fn ablate(args: Args) -> Result<()> {
         note!("{note}");
     }
     let asked = plan::asked(&plan.run, &args, &workload);
+    note!("loading {}", dir.display());
     let clock = Instant::now();
-    let engine = locate::open_engine(Some(&dir), args.threads)?;
+    let mut engines = vec![locate::open_engine(Some(&dir), plan.run.threads)?];
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
+    for _ in 1..args.jobs.get() {
+        engines.push(locate::open_engine(Some(&dir), plan.run.threads)?);
+    }
     plan.run.onnxruntime = Some(curt::session::library_info()?.version.clone());
     let cancel = signal::cancelled_by_ctrl_c();
     let base = AskOptions {
@@ -158,10 +171,20 @@ fn ablate(args: Args) -> Result<()> {
     let of_servers = sampling(&args)
         .or(workload.prompt().sampling)
         .or(package.sampling());
-    let mut respondents = Respondents {
-        engine: EngineRespondent::new(engine, load_ms, &plan.run, &workload, plan.heads, base),
-        servers: ServerRespondent::new(&plan.run, &workload, of_servers, cancel)?,
-    };
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut respondents = Vec::new();
+    for engine in engines {
+        let (heads, base, cancel) = (plan.heads.clone(), base.clone(), cancel.clone());
+        respondents.push(Respondents {
+            engine: EngineRespondent::new(engine, load_ms, &plan.run, &workload, heads, base),
+            servers: ServerRespondent::new(&plan.run, &workload, of_servers, cancel, &environment)?,
+        });
+    }
+    report::say(&respondents[0].servers.notes());
+    let mut respondents: Vec<&mut dyn Respond> = respondents
+        .iter_mut()
+        .map(|respondents| respondents as &mut dyn Respond)
+        .collect();
     let folder = Folder::new(&args.out);
     let mut view = View::new(&plan.run);
     let mut writer = curt_ablate::run::run(
@@ -170,9 +193,7 @@ fn ablate(args: Args) -> Result<()> {
         &folder,
         args.resume,
         &mut respondents,
-        &mut |progress| {
-            view.show(progress);
-        },
+        &mut |progress| view.show(progress),
     )
     .map_err(runtimes_own)?;
     view.end();

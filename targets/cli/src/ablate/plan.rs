@@ -1,6 +1,7 @@
 //! From the command line to what is run.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -40,9 +41,6 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
             workload.name(),
             part_name(args.part)
         );
-    }
-    if args.repeat == 0 {
-        bail!("--repeat: expected at least 1, got 0");
     }
     let votes = chosen.arms.iter().any(|arm| arm.paths > 1);
     if votes && workload.prompt().answer_pattern.is_none() {
@@ -94,7 +92,8 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         measure,
         arms: chosen.arms,
         heads: digests,
-        threads: args.threads,
+        threads: threads(args),
+        jobs: Some(args.jobs.get()).filter(|&jobs| jobs > 1),
         max_kv_bytes: args.max_kv_bytes,
         // Known once it has loaded.
         onnxruntime: None,
@@ -106,37 +105,29 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         replicates: REPLICATES,
         shard: args.shard,
     };
-    check_limits(&run)?;
+    run.validate()?;
     Ok(Plan { run, heads, notes })
 }
 
-/// Refuses limits that nothing can be held to.
-pub fn check_limits(run: &Run) -> Result<()> {
-    let drop = run.max_accuracy_drop;
-    if !(drop > 0.0 && drop <= 100.0) {
-        bail!(
-            "--max-accuracy-drop: expected points above 0, at most 100, got {drop}: that nothing at all is lost, no sample can \
-             show"
-        );
+/// Threads of each engine, where they are not left to it: the cores, shared among the jobs.
+fn threads(args: &Args) -> Option<usize> {
+    let jobs = args.jobs.get();
+    if args.threads.is_some() || jobs == 1 {
+        return args.threads;
     }
-    match run.latency_budget_ms {
-        Some(budget) if !(budget > 0.0 && budget.is_finite()) => {
-            bail!("--latency-budget-ms: expected milliseconds above 0, got {budget}")
-        }
-        _ => Ok(()),
-    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Some((cores / jobs).max(1))
 }
 
 /// The items of the run's shard, in order.
 pub fn asked<'a>(run: &Run, args: &Args, workload: &'a Workload) -> Vec<Asked<'a>> {
-    let (shard, shards) = run.shard.unwrap_or((1, 1));
     let items = workload
         .part(part(args.part))
         .iter()
         .take(run.items)
         .enumerate();
     items
-        .filter(|(index, _)| index % shards == shard - 1)
+        .filter(|(index, _)| run.has(*index))
         .map(|(index, item)| Asked {
             index,
             item,

@@ -8,7 +8,6 @@ use curt_ablate::record::{Folder, Records, read_records};
 use curt_ablate::report::{Table, page};
 use curt_ablate::summary::Summary;
 
-use super::plan;
 use curt_command::{note, out, output};
 
 const SUMMARY: &str = "summary.json";
@@ -62,7 +61,7 @@ enum Format {
 pub fn run(args: &Args) -> Result<()> {
     let mut records = read_records(&args.records)?;
     let judged_otherwise = judge(args, &mut records)?;
-    plan::check_limits(&records.run)?;
+    records.run.validate()?;
     say(&records.notes);
     let summary = Summary::of(&records);
     match (args.format, &args.out) {
@@ -140,7 +139,11 @@ fn target(
         );
     }
     let shown = dir.join(PAGE);
-    let there = std::fs::read_to_string(&shown).unwrap_or_default();
+    // A pipe of that name would never end.
+    let there = match shown.is_file() {
+        true => std::fs::read_to_string(&shown).unwrap_or_default(),
+        false => String::new(),
+    };
     if there.contains(PATHS) && !page(summary, records).contains(PATHS) {
         bail!(
             "{}: shows paths and their texts, which {} no longer hold; give another --out, or remove the file",
