@@ -544,7 +544,13 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     let unknown = Package::open(&tiny("tiny-llama-growing-fp32")).unwrap();
     arbitrary_head(&unknown, mean(), 0).write(&file).unwrap();
     StopHead::open(&file, &unknown).unwrap();
-    arbitrary_head(&unknown, attend(), 0).write(&file).unwrap();
+    let unrotated = Pooling::Attend {
+        queries: 3,
+        window: 24,
+        rotary: None,
+    };
+    let unrotated = arbitrary_head(&unknown, unrotated, 0);
+    unrotated.write(&file).unwrap();
     let error = refusal(&file, &unknown);
     assert!(error.contains("rotary embedding is known"), "{error}");
 

@@ -8,48 +8,7 @@ use std::path::Path;
 
 use curt::{AskOptions, Engine, EngineOptions, Message, Package, Question, Role};
 use serde_json::{Value, json};
-use support::{reasoner, tiny};
-
-/// A copy of a package that a test may break.
-fn copy(from: &Path) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        // The heads beside a package are no part of it.
-        if entry.path().is_file() {
-            fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
-        }
-    }
-    dir
-}
-
-fn edit(dir: &Path, file: &str, change: impl FnOnce(&mut Value)) {
-    let file = dir.join(file);
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    change(&mut json);
-    fs::write(file, json.to_string()).unwrap();
-}
-
-fn refusal(dir: &Path) -> String {
-    match Package::open(dir) {
-        Ok(_) => panic!("{} was opened", dir.display()),
-        Err(error) => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            text
-        }
-    }
-}
-
-fn assert_names(refusal: &str, wanted: &[&str]) {
-    for part in wanted {
-        assert!(refusal.contains(part), "expected {part:?} in {refusal:?}");
-    }
-}
+use support::{assert_names, copy, edit, reasoner, refusal, tiny};
 
 #[test]
 fn a_missing_file_is_named() {
@@ -424,9 +383,9 @@ fn the_report_says_what_is_really_there() {
     ] {
         let report = Package::open(&tiny(name)).unwrap().report().unwrap();
         assert!(
-            report.quantisation[0].stored_as.starts_with(stored_as),
+            report.quantized[0].stored_as.starts_with(stored_as),
             "{name}: {:?}",
-            report.quantisation
+            report.quantized
         );
         assert_eq!(
             report.kv_bytes_per_token,

@@ -1,7 +1,9 @@
 //! Every integration test of the crate in one binary: linked once.
 
 mod checks;
+mod configs;
 mod engine;
+mod identity;
 mod kv;
 mod packages;
 mod reference;

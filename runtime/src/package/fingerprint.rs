@@ -1,130 +1,187 @@
-//! A package's identity: its tensors, its graph and what gives its tokens meaning.
+//! A package's identity: all that decides what its graphs compute and what their tokens mean.
 //!
-//! Two builds of the same model have the same fingerprint: file names, tensor order, node names, comments and time
-//! stamps do not count.
+//! Two builds of one model have the same fingerprint: names of files, order of tensors, names of nodes, comments, time
+//! stamps and whether weights lie in the graph file do not count. All else in a graph file does, known or not, since each
+//! field is hashed that is not listed here as one of these.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
-use super::graph::{DecoderGraph, ExternalPlace};
-use super::onnx;
-use crate::error::{Error, Result};
+use super::onnx::{self, Field, Value, Wire};
+use super::weights::ExternalPlace;
+use crate::error::Result;
 
-/// Hashes the package in `dir`.
-///
-/// `meaning` are the facts of the config and the texts (tokenizer, template) that change what a token does.
-pub(super) fn fingerprint(
-    dir: &Path,
-    graph: &DecoderGraph,
-    meaning: &[(&str, &[u8])],
-) -> Result<String> {
-    let mut hash = Sha256::new();
-    for (name, bytes) in meaning {
-        field(&mut hash, name, bytes);
-    }
-    for node in &graph.model.node {
-        hash_node(&mut hash, node);
-    }
-    let tensors: BTreeMap<&str, &onnx::Tensor> = graph
-        .model
-        .initializer
-        .iter()
-        .map(|t| (t.name.as_str(), t))
-        .collect();
-    let mut maps: BTreeMap<PathBuf, Mmap> = BTreeMap::new();
-    for (name, tensor) in tensors {
-        field(&mut hash, "tensor", name.as_bytes());
-        hash.update(tensor.data_type.to_le_bytes());
-        for dim in &tensor.dims {
-            hash.update(dim.to_le_bytes());
-        }
-        match ExternalPlace::of(dir, &graph.file, tensor)? {
-            None => hash_inline(&mut hash, tensor),
-            Some(place) => hash_external(&mut hash, &mut maps, &place)?,
-        }
-    }
-    Ok(format!("{:x}", hash.finalize()))
-}
+/// Graphs within graphs, and what lies between them.
+const MAX_DEPTH: usize = 64;
 
-/// Name, length and content, so that no two sequences of fields hash alike.
-fn field(hash: &mut Sha256, name: &str, bytes: &[u8]) {
-    hash.update((name.len() as u64).to_le_bytes());
-    hash.update(name.as_bytes());
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
-}
+/// A hash of named parts.
+#[derive(Default)]
+pub(super) struct Fingerprint(Sha256);
 
-fn hash_node(hash: &mut Sha256, node: &onnx::Node) {
-    field(hash, &node.domain, node.op_type.as_bytes());
-    for (side, names) in [("in", &node.input), ("out", &node.output)] {
-        for name in names {
-            field(hash, side, name.as_bytes());
+impl Fingerprint {
+    /// Adds a part: its name, its length and itself, so that no two lists of parts hash alike.
+    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
+        for bytes in [name.as_bytes(), bytes] {
+            self.0.update((bytes.len() as u64).to_le_bytes());
+            self.0.update(bytes);
         }
     }
-    let attributes: BTreeMap<&str, &onnx::Attribute> = node
-        .attribute
-        .iter()
-        .map(|a| (a.name.as_str(), a))
-        .collect();
-    for (name, a) in attributes {
-        for bytes in [&a.s, &a.t, &a.g].into_iter().chain(&a.strings) {
-            field(hash, name, bytes);
-        }
-        hash.update(a.i.to_le_bytes());
-        hash.update(a.f.to_le_bytes());
-        for value in &a.ints {
-            hash.update(value.to_le_bytes());
-        }
-        for value in &a.floats {
-            hash.update(value.to_le_bytes());
-        }
+
+    /// Adds all that the graph in `file` computes. Reads every weight, through a small buffer.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] and [`crate::Error::Package`] where the file, or one of its weights, has changed since it was
+    /// opened.
+    pub(super) fn add_graph(&mut self, name: &str, file: &Path) -> Result<()> {
+        let mut wire = Wire::open(file)?;
+        let mut walk = Walk {
+            file,
+            open: BTreeMap::new(),
+        };
+        let whole = wire.whole();
+        let digest = walk.digest(&mut wire, Kind::Model, whole, 0)?;
+        self.add(name, &digest);
+        Ok(())
+    }
+
+    /// The hash of all parts, in hexadecimal.
+    pub(super) fn finish(self) -> String {
+        format!("{:x}", self.0.finalize())
     }
 }
 
-fn hash_inline(hash: &mut Sha256, tensor: &onnx::Tensor) {
-    hash.update(&tensor.raw_data);
-    for value in &tensor.float_data {
-        hash.update(value.to_le_bytes());
-    }
-    for value in &tensor.int32_data {
-        hash.update(value.to_le_bytes());
-    }
-    for value in &tensor.int64_data {
-        hash.update(value.to_le_bytes());
-    }
-    for value in &tensor.double_data {
-        hash.update(value.to_le_bytes());
-    }
-    for value in &tensor.uint64_data {
-        hash.update(value.to_le_bytes());
+/// Messages of `onnx.proto3` in which some fields are not hashed as they lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Tensor,
+    SparseTensor,
+    ValueInfo,
+    Function,
+}
+
+/// What is done with a field.
+enum Part {
+    /// Its bytes are hashed.
+    Plain,
+    /// It says nothing of what is computed.
+    Skip,
+    /// A message; `true` where the order among its like does not count.
+    Message(Kind, bool),
+}
+
+impl Kind {
+    fn part(self, field: u32) -> Part {
+        use Part::{Message, Plain, Skip};
+        match (self, field) {
+            // Version of the file format, producer and its version, domain, version and comment, metadata.
+            (Kind::Model, 1..=6 | 14) => Skip,
+            (Kind::Model, 7) => Message(Kind::Graph, false),
+            (Kind::Model, 25) => Message(Kind::Function, true),
+            // Name, comment, metadata.
+            (Kind::Graph, 2 | 10 | 16) => Skip,
+            (Kind::Graph, 1) => Message(Kind::Node, false),
+            (Kind::Graph, 5) => Message(Kind::Tensor, true),
+            (Kind::Graph, 11..=13) => Message(Kind::ValueInfo, true),
+            (Kind::Graph, 15) => Message(Kind::SparseTensor, true),
+            // Name, comment, metadata.
+            (Kind::Node, 3 | 6 | 9) => Skip,
+            (Kind::Node, 5) => Message(Kind::Attribute, true),
+            (Kind::Attribute, 13) => Skip,
+            (Kind::Attribute, 5 | 10) => Message(Kind::Tensor, false),
+            (Kind::Attribute, 6 | 11) => Message(Kind::Graph, false),
+            (Kind::Attribute, 22 | 23) => Message(Kind::SparseTensor, false),
+            // Comment, where its bytes lie, metadata; the bytes are hashed wherever they lie.
+            (Kind::Tensor, 9 | 12..=14 | 16) => Skip,
+            (Kind::SparseTensor, 1 | 2) => Message(Kind::Tensor, false),
+            (Kind::ValueInfo, 3 | 4) => Skip,
+            (Kind::Function, 8 | 14) => Skip,
+            (Kind::Function, 7) => Message(Kind::Node, false),
+            (Kind::Function, 11) => Message(Kind::Attribute, true),
+            (Kind::Function, 12) => Message(Kind::ValueInfo, true),
+            _ => Plain,
+        }
     }
 }
 
-fn hash_external(
-    hash: &mut Sha256,
-    maps: &mut BTreeMap<PathBuf, Mmap>,
-    place: &ExternalPlace,
-) -> Result<()> {
-    if !maps.contains_key(&place.file) {
-        maps.insert(place.file.clone(), super::map(&place.file)?);
+struct Walk<'a> {
+    file: &'a Path,
+    /// Files of weights, kept open.
+    open: BTreeMap<PathBuf, Wire>,
+}
+
+impl Walk<'_> {
+    fn digest(
+        &mut self,
+        wire: &mut Wire,
+        kind: Kind,
+        range: Range<u64>,
+        depth: usize,
+    ) -> Result<[u8; 32]> {
+        if depth > MAX_DEPTH {
+            return Err(wire.refuse(format!("messages more than {MAX_DEPTH} deep")));
+        }
+        let mut hash = Sha256::new();
+        if kind == Kind::Tensor {
+            self.contents(wire, range.clone(), &mut hash)?;
+        }
+        let mut unordered: BTreeMap<u32, Vec<[u8; 32]>> = BTreeMap::new();
+        wire.fields(range, |wire, Field { number, value }| {
+            match (kind.part(number), value) {
+                (Part::Skip, _) => {}
+                (Part::Message(kind, any_order), Value::Bytes(range)) => {
+                    let digest = self.digest(wire, kind, range, depth + 1)?;
+                    if any_order {
+                        unordered.entry(number).or_default().push(digest);
+                    } else {
+                        label(&mut hash, number, b'm', 32);
+                        hash.update(digest);
+                    }
+                }
+                (_, Value::Bytes(range)) => {
+                    label(&mut hash, number, b'b', range.end - range.start);
+                    wire.stream(range, |piece| hash.update(piece))?;
+                }
+                (_, Value::Varint(n) | Value::Fixed64(n)) => label(&mut hash, number, b'n', n),
+                (_, Value::Fixed32(n)) => label(&mut hash, number, b'n', n.into()),
+            }
+            Ok(())
+        })?;
+        for (number, mut digests) in unordered {
+            digests.sort_unstable();
+            label(&mut hash, number, b's', digests.len() as u64);
+            digests.iter().for_each(|digest| hash.update(digest));
+        }
+        Ok(hash.finalize().into())
     }
-    let (start, end) = (
-        place.offset as usize,
-        (place.offset + place.length) as usize,
-    );
-    match maps[&place.file].get(start..end) {
-        Some(bytes) => hash.update(bytes),
-        None => {
-            return Err(Error::package(
-                &place.file,
-                "length",
-                format!("at least {end} bytes"),
-                format!("{} bytes", maps[&place.file].len()),
-            ));
+
+    /// The bytes of a tensor, from wherever ONNX Runtime takes them.
+    fn contents(&mut self, wire: &mut Wire, range: Range<u64>, hash: &mut Sha256) -> Result<()> {
+        let tensor = onnx::tensor(wire, range)?;
+        let take = |hash: &mut Sha256, length: u64| label(hash, 9, b'b', length);
+        match (ExternalPlace::of(self.file, &tensor)?, tensor.raw) {
+            (Some(place), _) => {
+                take(hash, place.length);
+                place.stream(&mut self.open, |piece| hash.update(piece))
+            }
+            (None, Some(raw)) => {
+                take(hash, raw.end - raw.start);
+                wire.stream(raw, |piece| hash.update(piece))
+            }
+            (None, None) => Ok(()),
         }
     }
-    Ok(())
+}
+
+/// What comes next: of which field, of which shape, and its length or value.
+fn label(hash: &mut Sha256, field: u32, shape: u8, length: u64) {
+    hash.update(field.to_le_bytes());
+    hash.update([shape]);
+    hash.update(length.to_le_bytes());
 }

@@ -1,19 +1,16 @@
 //! The decoder graph as it is: inputs, outputs, KV geometry and layout.
 //!
-//! Names, types and dimensions come from here; the config is held against them.
+//! Names, types and dimensions come from here; what the package's config says is held against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use curt_kernels::Dtype;
-use prost::Message;
 
-use super::attention;
-use super::config::GenaiConfig;
-use super::onnx::{self, DimValue, ValueInfo};
+use super::description::{Description, Stated};
+use super::onnx::{self, Dim, ValueInfo, Wire};
+use super::{attention, weights};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::kv::{KvGeometry, KvLayout};
 
 /// Element type of the logits.
@@ -39,74 +36,54 @@ pub struct DecoderGraph {
     pub(crate) vocabulary: usize,
     pub(crate) geometry: KvGeometry,
     pub(crate) layout: KvLayout,
-    pub(super) model: onnx::Graph,
+    pub(super) model: onnx::Model,
+    /// Files beside the graph's own that hold its weights, with their sizes in bytes.
+    pub(super) weight_files: BTreeMap<PathBuf, u64>,
 }
 
 impl DecoderGraph {
-    /// Reads the graph named by `config` and holds the two against each other.
-    pub(super) fn read(dir: &Path, config: &GenaiConfig, config_file: &Path) -> Result<Self> {
-        let decoder = &config.model.decoder;
-        let file = files::inside(dir, Path::new(&decoder.filename)).ok_or_else(|| {
-            Error::package(
-                config_file,
-                "model.decoder.filename",
-                "a file inside the package",
-                format!("{:?}", decoder.filename),
-            )
-        })?;
-        let model = read_model(&file)?;
-        check_external_data(dir, &file, &model)?;
-
-        let inputs: BTreeMap<&str, &ValueInfo> =
-            model.input.iter().map(|v| (v.name.as_str(), v)).collect();
-        let outputs: BTreeMap<&str, &ValueInfo> =
-            model.output.iter().map(|v| (v.name.as_str(), v)).collect();
-        let find = |side: &'static str, map: &BTreeMap<&str, &ValueInfo>, name: &str| {
-            if map.contains_key(name) {
-                return Ok(());
-            }
-            let have: Vec<&str> = map.keys().copied().collect();
-            Err(Error::package(
-                &file,
-                format!("graph {side}"),
-                format!("{name:?}, as {} names it", config_file.display()),
-                summary(&have),
-            ))
+    /// Reads the decoder graph of a package and holds it against what the package says.
+    pub(super) fn read(file: &Path, description: &Description) -> Result<Self> {
+        let (model, weight_files) = read_model(file)?;
+        let names = &description.names;
+        let sides = Sides {
+            file,
+            inputs: by_name(file, "input", &model.graph.inputs)?,
+            outputs: by_name(file, "output", &model.graph.outputs)?,
+            config_file: &description.file,
         };
 
-        find("input", &inputs, &decoder.inputs.input_ids)?;
-        expect_type(&file, inputs[decoder.inputs.input_ids.as_str()], &["int64"])?;
-        let optional = |name: &String| inputs.contains_key(name.as_str()).then(|| name.clone());
-        let attention_mask = optional(&decoder.inputs.attention_mask);
-        let position_ids = optional(&decoder.inputs.position_ids);
+        expect_type(file, sides.input(&names.input_ids)?, &["int64"])?;
+        let optional = |name: &String| {
+            sides
+                .inputs
+                .contains_key(name.as_str())
+                .then(|| name.clone())
+        };
+        let attention_mask = optional(&names.attention_mask);
+        let position_ids = optional(&names.position_ids);
         for name in [&attention_mask, &position_ids].into_iter().flatten() {
-            expect_type(&file, inputs[name.as_str()], &["int64"])?;
+            expect_type(file, sides.input(name)?, &["int64"])?;
         }
 
-        find("output", &outputs, &decoder.outputs.logits)?;
-        let logits = outputs[decoder.outputs.logits.as_str()];
-        let logits_dtype = match expect_type(&file, logits, &["f32", "f16"])? {
+        let logits = sides.output(&names.logits)?;
+        let logits_dtype = match expect_type(file, logits, &["f32", "f16"])? {
             "f32" => LogitsDtype::F32,
             _ => LogitsDtype::F16,
         };
-        let logits_dims = dims(&file, logits, 3)?;
-        let vocabulary = fixed(&file, logits, &logits_dims, 2)?;
-        if vocabulary != config.model.vocab_size {
-            return Err(Error::package(
-                config_file,
-                "model.vocab_size",
-                format!("{vocabulary}, as the graph's logits have"),
-                config.model.vocab_size,
-            ));
-        }
-        let last_logits_only = matches!(logits_dims[1], Some(DimValue::Fixed(1)));
+        require_rank(file, logits, 3)?;
+        let vocabulary = fixed(file, logits, 2)?;
+        agree(description, description.vocabulary, vocabulary)?;
+        let last_logits_only = logits.shape[1] == Dim::Fixed(1);
 
-        let (kv_names, geometry) = kv(&file, config, config_file, &model, &inputs, &outputs)?;
-        let layout = attention::layout(&model, &kv_names);
-        if config.search.past_present_share_buffer && layout == KvLayout::Growing {
+        let (kv_names, geometry) = kv(description, &model.graph, &sides)?;
+        let layout = attention::layout(file, &model, &kv_names)?;
+        if let Some(field) = description.one_buffer
+            && layout == KvLayout::Growing
+        {
             return Err(Error::package(
-                config_file,
-                "search.past_present_share_buffer",
+                &description.file,
+                field,
                 "false: this graph concatenates its past (no GroupQueryAttention reads it), so one buffer bound as past \
                  and present would give garbage",
                 true,
@@ -115,18 +92,19 @@ impl DecoderGraph {
         let known: BTreeSet<&str> = kv_names
             .iter()
             .flat_map(|n| [n[0].as_str(), n[1].as_str()])
-            .chain([decoder.inputs.input_ids.as_str()])
+            .chain([names.input_ids.as_str()])
             .chain(attention_mask.as_deref())
             .chain(position_ids.as_deref())
             .collect();
-        let unknown: Vec<&str> = inputs
+        let unknown: Vec<&str> = sides
+            .inputs
             .keys()
             .copied()
             .filter(|n| !known.contains(n))
             .collect();
         if !unknown.is_empty() {
             return Err(Error::package(
-                &file,
+                file,
                 "graph input",
                 "ids, mask, positions, and keys and values of the config's layers",
                 summary(&unknown),
@@ -134,8 +112,8 @@ impl DecoderGraph {
         }
 
         Ok(Self {
-            input_ids: decoder.inputs.input_ids.clone(),
-            logits: decoder.outputs.logits.clone(),
+            input_ids: names.input_ids.clone(),
+            logits: names.logits.clone(),
             attention_mask,
             position_ids,
             kv_names,
@@ -145,7 +123,8 @@ impl DecoderGraph {
             geometry,
             layout,
             model,
-            file,
+            weight_files,
+            file: file.into(),
         })
     }
 
@@ -165,160 +144,112 @@ impl DecoderGraph {
     }
 }
 
-/// Maps and parses the file; tensor contents stay in the map.
-fn read_model(file: &Path) -> Result<onnx::Graph> {
-    let map = super::map(file)?;
-    let length = map.len();
-    let model = onnx::Model::decode(Bytes::from_owner(map)).map_err(|e| {
-        Error::package(
-            file,
-            "ONNX protobuf",
-            "a whole ONNX model",
-            format!("{length} bytes that do not parse: {e}"),
-        )
-    })?;
-    model
-        .graph
-        .ok_or_else(|| Error::package(file, "ONNX protobuf", "a model with a graph", "none"))
-}
-
-/// Every tensor kept outside the graph file must lie wholly inside the file that holds it.
-fn check_external_data(dir: &Path, graph_file: &Path, model: &onnx::Graph) -> Result<()> {
-    let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    for tensor in &model.initializer {
-        let Some(place) = ExternalPlace::of(dir, graph_file, tensor)? else {
-            continue;
-        };
-        let size = match sizes.get(&place.file) {
-            Some(size) => *size,
-            None => {
-                let action = "the weights that the graph names cannot be read";
-                let size = files::open(&place.file, action)?.bytes;
-                sizes.insert(place.file.clone(), size);
-                size
-            }
-        };
-        let end = place.offset.saturating_add(place.length);
-        if end > size {
-            return Err(Error::package(
-                &place.file,
-                format!("tensor {:?}", tensor.name),
-                format!("at least {end} bytes (is the file cut short?)"),
-                format!("{size} bytes"),
-            ));
+/// The structure of a graph file in which every name stands for one thing, and the files of its weights.
+pub(super) fn read_model(file: &Path) -> Result<(onnx::Model, BTreeMap<PathBuf, u64>)> {
+    let mut wire = Wire::open(file)?;
+    let model = onnx::model(&mut wire)?;
+    let graph = &model.graph;
+    let mut names = BTreeSet::new();
+    let initializers = graph.initializers.iter().map(|t| t.name.as_str());
+    let sparse = graph.sparse.iter().map(String::as_str);
+    let given = graph.nodes.iter().flat_map(|n| &n.outputs);
+    let given = given.map(String::as_str).filter(|name| !name.is_empty());
+    for name in initializers.chain(sparse).chain(given) {
+        if !names.insert(name) {
+            // ONNX Runtime takes the last of two initializers, and its optimisers the first.
+            let expected = format!("one tensor named {name:?}");
+            return Err(Error::package(file, "graph", expected, "several"));
         }
     }
-    Ok(())
+    let weight_files = weights::files(file, &model.external)?;
+    Ok((model, weight_files))
 }
 
-/// Where a tensor's bytes lie outside the graph file.
-pub(super) struct ExternalPlace {
-    pub(super) file: PathBuf,
-    pub(super) offset: u64,
-    pub(super) length: u64,
+/// The graph's inputs and outputs, and who named them.
+struct Sides<'a> {
+    file: &'a Path,
+    inputs: BTreeMap<&'a str, &'a ValueInfo>,
+    outputs: BTreeMap<&'a str, &'a ValueInfo>,
+    config_file: &'a Path,
 }
 
-impl ExternalPlace {
-    pub(super) fn of(dir: &Path, graph_file: &Path, tensor: &onnx::Tensor) -> Result<Option<Self>> {
-        let get = |key: &str| {
-            tensor
-                .external_data
-                .iter()
-                .find(|e| e.key == key)
-                .map(|e| e.value.as_str())
-        };
-        let Some(location) = get("location") else {
-            return Ok(None);
-        };
-        let field = || format!("external data of {:?}", tensor.name);
-        let file = files::inside(dir, Path::new(location)).ok_or_else(|| {
-            Error::package(
-                graph_file,
-                field(),
-                "a file inside the package",
-                format!("{location:?}"),
-            )
-        })?;
-        let number = |key: &str| match get(key) {
-            None => Ok(0),
-            Some(text) => text.parse::<u64>().map_err(|_| {
-                Error::package(graph_file, field(), format!("a number as {key}"), text)
-            }),
-        };
-        Ok(Some(Self {
-            file,
-            offset: number("offset")?,
-            // Absent: to the end of what the tensor's own size says.
-            length: match get("length") {
-                Some(_) => number("length")?,
-                None => stored_bytes(tensor),
-            },
-        }))
+impl<'a> Sides<'a> {
+    fn input(&self, name: &str) -> Result<&'a ValueInfo> {
+        self.find("graph input", &self.inputs, name)
+    }
+
+    fn output(&self, name: &str) -> Result<&'a ValueInfo> {
+        self.find("graph output", &self.outputs, name)
+    }
+
+    fn find(
+        &self,
+        side: &str,
+        map: &BTreeMap<&'a str, &'a ValueInfo>,
+        name: &str,
+    ) -> Result<&'a ValueInfo> {
+        map.get(name).copied().ok_or_else(|| {
+            let have: Vec<&str> = map.keys().copied().collect();
+            let expected = format!("{name:?}, as {} names it", self.config_file.display());
+            Error::package(self.file, side, expected, summary(&have))
+        })
     }
 }
 
-/// Bytes of a tensor's elements, from its dimensions and type.
-fn stored_bytes(tensor: &onnx::Tensor) -> u64 {
-    let bits = onnx::element_type(tensor.data_type).map_or(8, |(_, bits)| bits);
-    tensor
-        .dims
-        .iter()
-        .fold(bits, |product, dim| {
-            product.saturating_mul(dim.unsigned_abs())
-        })
-        .div_ceil(8)
+fn by_name<'a>(
+    file: &Path,
+    side: &str,
+    infos: &'a [ValueInfo],
+) -> Result<BTreeMap<&'a str, &'a ValueInfo>> {
+    let mut map = BTreeMap::new();
+    for info in infos {
+        if map.insert(info.name.as_str(), info).is_some() {
+            let expected = format!("one {side} named {:?}", info.name);
+            return Err(Error::package(file, "graph", expected, "several"));
+        }
+    }
+    Ok(map)
+}
+
+/// What the package says, where it says it, must be what the graph has.
+fn agree(description: &Description, stated: Option<Stated>, in_graph: usize) -> Result<()> {
+    match stated {
+        Some(stated) if stated.number != in_graph => Err(Error::package(
+            &description.file,
+            stated.field,
+            format!("{in_graph}, as the graph has"),
+            stated.number,
+        )),
+        _ => Ok(()),
+    }
 }
 
 type KvNames = Vec<[String; 4]>;
 
-/// Names and sizes of keys and values, the graph held against the config.
+/// Names and sizes of keys and values.
 fn kv(
-    file: &Path,
-    config: &GenaiConfig,
-    config_file: &Path,
-    model: &onnx::Graph,
-    inputs: &BTreeMap<&str, &ValueInfo>,
-    outputs: &BTreeMap<&str, &ValueInfo>,
+    description: &Description,
+    graph: &onnx::Graph,
+    sides: &Sides<'_>,
 ) -> Result<(KvNames, KvGeometry)> {
-    let decoder = &config.model.decoder;
+    let file = sides.file;
+    let patterns = &description.names.kv;
     let at = |pattern: &str, layer: usize| pattern.replacen("%d", &layer.to_string(), 1);
     let layers = (0..)
-        .take_while(|&l| inputs.contains_key(at(&decoder.inputs.past_key_names, l).as_str()))
+        .take_while(|&l| sides.inputs.contains_key(at(&patterns[0], l).as_str()))
         .count();
-    if layers == 0 {
-        let have: Vec<&str> = inputs.keys().copied().collect();
-        return Err(Error::package(
-            file,
-            "graph input",
-            format!("keys named {:?}", decoder.inputs.past_key_names),
-            summary(&have),
-        ));
-    }
-    // Exports that can quantise their cache leave its last axis unnamed, since packing changes it.
-    let unnamed_head_dim = attention::head_dim(model).unwrap_or(decoder.head_size);
+    // Exports that can quantize their cache leave its last axis unnamed, since packing changes it.
+    let unnamed_head_dim =
+        attention::head_dim(graph).or(description.head_dim.map(|stated| stated.number));
     let mut names = Vec::with_capacity(layers);
     let mut geometry = None;
     for layer in 0..layers {
-        let layer_names = [
-            at(&decoder.inputs.past_key_names, layer),
-            at(&decoder.inputs.past_value_names, layer),
-            at(&decoder.outputs.present_key_names, layer),
-            at(&decoder.outputs.present_value_names, layer),
-        ];
+        let layer_names = patterns.each_ref().map(|pattern| at(pattern, layer));
         for (i, name) in layer_names.iter().enumerate() {
-            let (side, map) = if i < 2 {
-                ("input", inputs)
+            let info = if i < 2 {
+                sides.input(name)?
             } else {
-                ("output", outputs)
-            };
-            let Some(info) = map.get(name.as_str()) else {
-                let have: Vec<&str> = map.keys().copied().collect();
-                return Err(Error::package(
-                    file,
-                    format!("graph {side}"),
-                    format!("{name:?}"),
-                    summary(&have),
-                ));
+                sides.output(name)?
             };
             let dtype = match expect_type(file, info, &["f32", "f16", "bf16", "int8"])? {
                 "f32" => Dtype::F32,
@@ -326,13 +257,13 @@ fn kv(
                 "bf16" => Dtype::Bf16,
                 _ => Dtype::I8,
             };
-            let shape = dims(file, info, 4)?;
+            require_rank(file, info, 4)?;
             let this = KvGeometry {
                 layers,
-                kv_heads: fixed(file, info, &shape, 1)?,
-                head_dim: match &shape[3] {
-                    Some(DimValue::Named(_)) | None => unnamed_head_dim,
-                    Some(DimValue::Fixed(_)) => fixed(file, info, &shape, 3)?,
+                kv_heads: fixed(file, info, 1)?,
+                head_dim: match (&info.shape[3], unnamed_head_dim) {
+                    (Dim::Named(_) | Dim::Unknown, Some(head_dim)) => head_dim,
+                    _ => fixed(file, info, 3)?,
                 },
                 dtype,
             };
@@ -348,94 +279,56 @@ fn kv(
         }
         names.push(layer_names);
     }
-    // `layers` is at least 1, so the loop has set it.
     let Some(geometry) = geometry else {
+        let have: Vec<&str> = sides.inputs.keys().copied().collect();
         return Err(Error::package(
             file,
             "graph input",
-            "keys and values",
-            "none",
+            format!("keys named {:?}", patterns[0]),
+            summary(&have),
         ));
     };
-    for (field, in_config, in_graph) in [
-        (
-            "model.decoder.num_hidden_layers",
-            decoder.num_hidden_layers,
-            geometry.layers,
-        ),
-        (
-            "model.decoder.num_key_value_heads",
-            decoder.num_key_value_heads,
-            geometry.kv_heads,
-        ),
-        (
-            "model.decoder.head_size",
-            decoder.head_size,
-            geometry.head_dim,
-        ),
-    ] {
-        if in_config != in_graph {
-            return Err(Error::package(
-                config_file,
-                field,
-                format!("{in_graph}, as the graph has"),
-                in_config,
-            ));
-        }
-    }
+    agree(description, description.layers, geometry.layers)?;
+    agree(description, description.kv_heads, geometry.kv_heads)?;
+    agree(description, description.head_dim, geometry.head_dim)?;
     Ok((names, geometry))
 }
 
 fn expect_type(file: &Path, info: &ValueInfo, allowed: &[&str]) -> Result<&'static str> {
-    let code = info
-        .r#type
-        .as_ref()
-        .and_then(|t| t.tensor_type.as_ref())
-        .map_or(0, |t| t.elem_type);
-    match onnx::element_type(code) {
+    match onnx::element_type(info.element) {
         Some((name, _)) if allowed.contains(&name) => Ok(name),
         other => Err(Error::package(
             file,
             format!("element type of {:?}", info.name),
             allowed.join(" or "),
-            other.map_or_else(|| format!("ONNX type {code}"), |(name, _)| name.to_string()),
+            other.map_or_else(
+                || format!("ONNX type {}", info.element),
+                |(name, _)| name.to_string(),
+            ),
         )),
     }
 }
 
-fn dims(file: &Path, info: &ValueInfo, rank: usize) -> Result<Vec<Option<DimValue>>> {
-    let shape: Vec<Option<DimValue>> = info
-        .r#type
-        .as_ref()
-        .and_then(|t| t.tensor_type.as_ref())
-        .and_then(|t| t.shape.as_ref())
-        .map(|s| s.dim.iter().map(|d| d.value.clone()).collect())
-        .unwrap_or_default();
-    if shape.len() != rank {
-        return Err(Error::package(
-            file,
-            format!("rank of {:?}", info.name),
-            rank,
-            shape.len(),
-        ));
+fn require_rank(file: &Path, info: &ValueInfo, rank: usize) -> Result<()> {
+    if info.shape.len() == rank {
+        return Ok(());
     }
-    Ok(shape)
+    let field = format!("rank of {:?}", info.name);
+    Err(Error::package(file, field, rank, info.shape.len()))
 }
 
-fn fixed(file: &Path, info: &ValueInfo, dims: &[Option<DimValue>], axis: usize) -> Result<usize> {
-    match &dims[axis] {
-        Some(DimValue::Fixed(n)) if *n > 0 => Ok(*n as usize),
-        other => Err(Error::package(
-            file,
-            format!("axis {axis} of {:?}", info.name),
-            "a fixed positive size",
-            match other {
-                Some(DimValue::Fixed(n)) => n.to_string(),
-                Some(DimValue::Named(name)) => format!("{name:?}"),
-                None => "nothing".into(),
-            },
-        )),
-    }
+/// The size of an axis that the shape has.
+fn fixed(file: &Path, info: &ValueInfo, axis: usize) -> Result<usize> {
+    let got = match &info.shape[axis] {
+        Dim::Fixed(n) => match usize::try_from(*n) {
+            Ok(size) if size > 0 => return Ok(size),
+            _ => n.to_string(),
+        },
+        Dim::Named(name) => format!("{name:?}"),
+        Dim::Unknown => "nothing".into(),
+    };
+    let field = format!("axis {axis} of {:?}", info.name);
+    Err(Error::package(file, field, "a fixed positive size", got))
 }
 
 /// The first few names, and how many more there are.

@@ -1,33 +1,38 @@
-//! A model package: a folder with a graph, a tokenizer, a config and, where it has them, a chat template and a prompt.
+//! A model package: a folder with graphs, a tokenizer, a config and, where it has them, a chat template and a prompt.
 //!
-//! The only reader of configs. Names, element types, ranks and sizes come from the graph; the configs give what a graph
-//! cannot say. Where the two disagree, the package is refused.
+//! The only reader of configs. [`layout`] turns a folder's own config into one neutral description. Names, element types,
+//! ranks and sizes come from the graph; the config gives what a graph cannot say. Where the two disagree, the package is
+//! refused; a context that the graph's table of positions does not reach is cut to it, with a note.
 
 mod attention;
-mod config;
+mod description;
 mod fingerprint;
 mod graph;
+mod layout;
 mod onnx;
 mod prompt;
 mod report;
 mod rotary;
 mod template;
 mod text;
+mod weights;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use memmap2::Mmap;
-
+pub use description::TokenRules;
 pub use graph::DecoderGraph;
 pub(crate) use graph::LogitsDtype;
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
-pub use report::{LoadReport, QuantisedWeights};
+pub use report::{LoadReport, QuantizedWeights};
 pub use rotary::{KeyRotation, Rotary};
 pub use template::{Message, Role};
 pub use text::TextCodec;
 pub(crate) use text::TextStream;
 
-use config::GenaiConfig;
+use description::Description;
+use fingerprint::Fingerprint;
+use graph::read_model;
 use template::ChatTemplate;
 
 use crate::error::{Error, Result};
@@ -36,23 +41,31 @@ use crate::files;
 /// File of a package that holds its prompt.
 const PROMPT_FILE: &str = "prompt.toml";
 
+/// Most bytes of a file that says how an image becomes a tensor.
+const PROCESSOR_BYTES: u64 = files::WRITTEN_BYTES;
+
 /// An opened package. Opening reads the graph's structure and the texts, not the weights.
 #[derive(Debug)]
 pub struct Package {
     dir: PathBuf,
-    config: GenaiConfig,
+    description: Description,
     graph: DecoderGraph,
     text: TextCodec,
     template: Option<ChatTemplate>,
     prompt: Option<PromptFile>,
+    context_tokens: usize,
+    min_capacity_tokens: usize,
+    notes: Vec<String>,
+    fingerprint: OnceLock<String>,
 }
 
 impl Package {
-    /// Opens the onnxruntime-genai folder `dir` and holds its files against each other.
+    /// Opens the folder `dir` and holds its files against each other.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that is missing or unreadable, [`Error::Package`] for one that is cut short or
-    /// disagrees with another, [`Error::Template`] for a chat template that does not compile.
+    /// [`Error::Io`] for a file that is missing or unreadable, [`Error::Package`] for one that is cut short, is no regular
+    /// file, lies outside the folder or disagrees with another, [`Error::Template`] for a chat template that does not
+    /// compile.
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::package(
@@ -62,26 +75,14 @@ impl Package {
                 if dir.exists() { "a file" } else { "nothing" },
             ));
         }
-        let (config, config_file) = GenaiConfig::read(dir)?;
-        let graph = DecoderGraph::read(dir, &config, &config_file)?;
-        let tokenizer_file = text::tokenizer_file(dir);
-        let text = TextCodec::read(&tokenizer_file)?;
-        if text.vocabulary() > graph.vocabulary() {
-            return Err(Error::package(
-                tokenizer_file,
-                "vocabulary",
-                format!(
-                    "at most {} tokens, as the graph has logits",
-                    graph.vocabulary()
-                ),
-                text.vocabulary(),
-            ));
-        }
-        for id in config.model.eos_token_id.to_vec() {
+        let description = layout::read(dir)?;
+        let graph = DecoderGraph::read(&description.decoder, &description)?;
+        let text = TextCodec::read(&text::tokenizer_file(&description.texts))?;
+        for &id in &description.eos_ids {
             if id as usize >= graph.vocabulary() {
                 return Err(Error::package(
-                    config_file,
-                    "model.eos_token_id",
+                    &description.file,
+                    description.eos_field,
                     format!("ids below {}", graph.vocabulary()),
                     id,
                 ));
@@ -93,13 +94,19 @@ impl Package {
         } else {
             None
         };
+        let mut notes = description.notes.clone();
+        let context_tokens = context(&description, &graph, &mut notes);
         Ok(Self {
-            template: ChatTemplate::read(dir)?,
+            template: ChatTemplate::read(&description.texts)?,
+            min_capacity_tokens: window(&description, &graph)?,
             dir: dir.into(),
-            config,
+            description,
             graph,
             text,
             prompt,
+            context_tokens,
+            notes,
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -128,38 +135,48 @@ impl Package {
     /// # Errors
     /// [`Error::Io`] where its table can no longer be read.
     pub fn key_rotation(&self) -> Result<KeyRotation> {
-        rotary::key_rotation(&self.dir, &self.graph)
+        rotary::key_rotation(&self.graph)
     }
 
     /// The architecture as the config names it.
     pub fn model_type(&self) -> &str {
-        &self.config.model.model_type
+        &self.description.model_type
     }
 
     /// Tokens the model can attend to: prompt and answer together.
     pub fn context_tokens(&self) -> usize {
-        self.config.model.context_length
+        self.context_tokens
+    }
+
+    /// Fewest positions that a cache must have room for, however short the question: attention that looks back on a
+    /// window fails in a buffer that is smaller. 0 for most packages.
+    pub fn min_capacity_tokens(&self) -> usize {
+        self.min_capacity_tokens
+    }
+
+    /// The id that begins a text, where the config names one.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.description.bos_id
     }
 
     /// Ids that end a path.
     pub fn eos_ids(&self) -> Vec<u32> {
-        self.config.model.eos_token_id.to_vec()
+        self.description.eos_ids.clone()
     }
 
     /// How the package's config wants it to be sampled; its prompt file comes before that.
     pub fn sampling(&self) -> SamplingDefaults {
-        let search = &self.config.search;
-        if search.do_sample {
-            SamplingDefaults {
-                temperature: search.temperature,
-                top_k: search.top_k,
-                top_p: search.top_p,
-                repetition_penalty: search.repetition_penalty,
-                ..SamplingDefaults::default()
-            }
-        } else {
-            SamplingDefaults::default()
-        }
+        self.description.sampling
+    }
+
+    /// Tokens that the package's config forbids a path to draw.
+    pub fn token_rules(&self) -> TokenRules {
+        self.description.rules
+    }
+
+    /// What the package's config says and curt does not follow, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The conversation as one text, through the package's chat template.
@@ -178,35 +195,53 @@ impl Package {
         }
     }
 
-    /// The package's identity: SHA-256 in hex over tensor contents, graph, tokenizer, template and the config's facts.
-    /// Reads every weight.
+    /// The package's identity: SHA-256 in hex over what its graphs compute (every one, with all weights), their names for
+    /// keys and values, tokenizer, template, processors, and the config's facts. How it is asked does not count: prompt
+    /// file and sampling. Reads every weight at its first call, and remembers it.
     ///
     /// # Errors
-    /// [`Error::Io`] where a file can no longer be read.
+    /// [`Error::Io`] or [`Error::Package`] where a file has gone or changed.
     pub fn fingerprint(&self) -> Result<String> {
-        let model = &self.config.model;
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known.clone());
+        }
+        let description = &self.description;
+        let mut hash = Fingerprint::default();
         let facts = format!(
             "{} bos={:?} eos={:?} context={}",
-            model.model_type,
-            model.bos_token_id,
-            model.eos_token_id.to_vec(),
-            model.context_length
+            description.model_type, description.bos_id, description.eos_ids, self.context_tokens
         );
+        hash.add("config", facts.as_bytes());
         let tokenizer = files::read_text(
-            &text::tokenizer_file(&self.dir),
+            &text::tokenizer_file(&description.texts),
             text::TOKENIZER_BYTES,
             "the package's tokenizer cannot be read",
         )?;
-        let template = self.template.as_ref().map_or("", ChatTemplate::source);
-        fingerprint::fingerprint(
-            &self.dir,
-            &self.graph,
-            &[
-                ("config", facts.as_bytes()),
-                ("tokenizer", tokenizer.as_bytes()),
-                ("template", template.as_bytes()),
-            ],
-        )
+        hash.add("tokenizer", tokenizer.as_bytes());
+        if let Some(template) = &self.template {
+            hash.add("template", template.source().as_bytes());
+            for token in template.special_tokens() {
+                hash.add("special token", token.as_bytes());
+            }
+        }
+        for file in &description.processors {
+            let action = "the package's processor cannot be read";
+            hash.add("processor", &files::read(file, PROCESSOR_BYTES, action)?);
+        }
+        let graph = &self.graph;
+        let bound = [&graph.input_ids, &graph.logits];
+        let optional = [&graph.attention_mask, &graph.position_ids];
+        for name in bound.into_iter().chain(graph.kv_names.iter().flatten()) {
+            hash.add("name", name.as_bytes());
+        }
+        for name in optional {
+            hash.add("name", name.as_deref().unwrap_or_default().as_bytes());
+        }
+        hash.add_graph("Decoder", &graph.file)?;
+        for graph in &description.others {
+            hash.add_graph(&format!("{:?}", graph.role), &graph.file)?;
+        }
+        Ok(self.fingerprint.get_or_init(|| hash.finish()).clone())
     }
 
     /// What is in the package, for a person to read.
@@ -218,16 +253,42 @@ impl Package {
     }
 }
 
-/// Maps a file for reading.
-fn map(file: &Path) -> Result<Mmap> {
-    const ACTION: &str = "the package's graph or weights cannot be read";
-    let failed = |source| Error::Io {
-        file: file.into(),
-        action: ACTION,
-        source,
+/// Tokens the model can attend to: what the config says, as far as the graph's table of positions goes.
+fn context(description: &Description, graph: &DecoderGraph, notes: &mut Vec<String>) -> usize {
+    let stated = description.context;
+    match rotary::positions(&graph.model.graph) {
+        Some(positions) if positions < stated.number => {
+            notes.push(format!(
+                "{} is {}, and the graph's table of positions ends at {positions}: the context is {positions} tokens",
+                stated.field, stated.number
+            ));
+            positions
+        }
+        _ => stated.number,
+    }
+}
+
+/// Fewest positions of a cache, after the windows that config and graph name.
+///
+/// # Errors
+/// [`Error::Package`] where the cache would have to slide with the window.
+fn window(description: &Description, graph: &DecoderGraph) -> Result<usize> {
+    let in_graph = attention::window(&graph.model.graph);
+    let Some(window) = &description.window else {
+        return Ok(0);
     };
-    let opened = files::open(file, ACTION)?.file;
-    // SAFETY: the map is private and read-only. A file that another process shortens while it is mapped can fault: the
-    // price of not copying gigabytes. Package files are written once and renamed into place.
-    unsafe { Mmap::map(&opened) }.map_err(failed)
+    // Not said: what attention itself cuts off need not be dropped from the cache.
+    if window.slides.unwrap_or(in_graph.is_none()) {
+        return Err(Error::package(
+            &description.file,
+            window.field,
+            format!(
+                "a window that neither the cache nor the inputs slide with (slide_key_value_cache and slide_inputs \
+                 false): {}",
+                window.remedy
+            ),
+            format!("one of {} positions that they slide with", window.positions),
+        ));
+    }
+    Ok(window.positions.max(in_graph.unwrap_or(0)))
 }

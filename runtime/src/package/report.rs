@@ -5,14 +5,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::graph::ExternalPlace;
-use super::{Package, onnx};
-use crate::error::{Error, Result};
+use super::{Package, onnx, read_model};
+use crate::error::Result;
 use crate::files;
 
 /// Weights stored with one number of bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct QuantisedWeights {
+pub struct QuantizedWeights {
     /// How they are stored: `f32`, `f16`, or `int4`/`int8` with the operator that reads them.
     pub stored_as: String,
     /// Weights, before packing.
@@ -29,7 +28,7 @@ pub struct LoadReport {
     /// Files of the graph and its weights, with their bytes.
     pub files: Vec<(String, u64)>,
     /// Weights by how they are stored, most first.
-    pub quantisation: Vec<QuantisedWeights>,
+    pub quantized: Vec<QuantizedWeights>,
     /// Transformer blocks.
     pub layers: usize,
     /// Key/value heads of each block.
@@ -56,6 +55,8 @@ pub struct LoadReport {
     pub prompt_file: bool,
     /// What the package says of its licence.
     pub licence: Option<String>,
+    /// What the config says and curt does not follow, a sentence each.
+    pub notes: Vec<String>,
     /// The package's identity.
     pub fingerprint: String,
 }
@@ -67,7 +68,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         dir: package.dir.display().to_string(),
         model_type: package.model_type().into(),
         files: files(package)?,
-        quantisation: quantisation(&graph.model),
+        quantized: quantized(&graph.model.graph),
         layers: geometry.layers,
         kv_heads: geometry.kv_heads,
         head_dim: geometry.head_dim,
@@ -89,6 +90,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         chat_template: package.template.as_ref().map(|t| file_name(t.file())),
         prompt_file: package.prompt.is_some(),
         licence: licence(&package.dir)?,
+        notes: package.notes().to_vec(),
         fingerprint: package.fingerprint()?,
     })
 }
@@ -99,46 +101,38 @@ fn file_name(file: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// The graph file and every weight file that it names.
+/// Every graph's file and those of its weights, with their sizes in bytes.
 fn files(package: &Package) -> Result<Vec<(String, u64)>> {
-    let graph = package.graph();
-    let mut paths = vec![graph.file.clone()];
-    for tensor in &graph.model.initializer {
-        if let Some(place) = ExternalPlace::of(&package.dir, &graph.file, tensor)?
-            && !paths.contains(&place.file)
-        {
-            paths.push(place.file);
-        }
+    let decoder = package.graph();
+    let mut paths = vec![decoder.file.clone()];
+    paths.extend(decoder.weight_files.keys().cloned());
+    for graph in &package.description.others {
+        paths.push(graph.file.clone());
+        paths.extend(read_model(&graph.file)?.1.into_keys());
     }
     paths
         .into_iter()
         .map(|file| {
-            let bytes = std::fs::metadata(&file)
-                .map_err(|source| Error::Io {
-                    file: file.clone(),
-                    action: "a file of the package has gone",
-                    source,
-                })?
-                .len();
+            let bytes = files::open(&file, "a file of the package has gone")?.bytes;
             Ok((file_name(&file), bytes))
         })
         .collect()
 }
 
 /// Weights by how they are stored, from the operators that read them.
-fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
+fn quantized(graph: &onnx::Graph) -> Vec<QuantizedWeights> {
     let tensors: BTreeMap<&str, &onnx::Tensor> = graph
-        .initializer
+        .initializers
         .iter()
         .map(|t| (t.name.as_str(), t))
         .collect();
     let mut counted: BTreeMap<&str, (String, u64)> = BTreeMap::new();
-    for node in &graph.node {
-        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| a.i);
+    for node in &graph.nodes {
+        let attribute = |name: &str| node.number(name);
         match node.op_type.as_str() {
             "MatMulNBits" => {
                 if let (Some(weight), Some(k), Some(n)) =
-                    (node.input.get(1), attribute("K"), attribute("N"))
+                    (node.inputs.get(1), attribute("K"), attribute("N"))
                 {
                     let bits = attribute("bits").unwrap_or(4);
                     let count = k.unsigned_abs().saturating_mul(n.unsigned_abs());
@@ -146,7 +140,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
                 }
             }
             "GatherBlockQuantized" => {
-                if let Some(tensor) = node.input.first().and_then(|n| tensors.get(n.as_str())) {
+                if let Some(tensor) = node.inputs.first().and_then(|n| tensors.get(n.as_str())) {
                     let bits = attribute("bits").unwrap_or(4).unsigned_abs().max(1);
                     let stored = onnx::element_type(tensor.data_type).map_or(8, |(_, b)| b);
                     let count = elements(tensor).saturating_mul((stored / bits).max(1));
@@ -156,7 +150,7 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
                 }
             }
             "MatMul" | "Gather" | "Gemm" | "MatMulInteger" | "DynamicQuantizeMatMul" => {
-                for tensor in node.input.iter().filter_map(|n| tensors.get(n.as_str())) {
+                for tensor in node.inputs.iter().filter_map(|n| tensors.get(n.as_str())) {
                     if tensor.dims.len() < 2 {
                         continue;
                     }
@@ -172,11 +166,12 @@ fn quantisation(graph: &onnx::Graph) -> Vec<QuantisedWeights> {
     }
     let mut histogram: BTreeMap<String, u64> = BTreeMap::new();
     for (stored_as, weights) in counted.into_values() {
-        *histogram.entry(stored_as).or_default() += weights;
+        let sum = histogram.entry(stored_as).or_default();
+        *sum = sum.saturating_add(weights);
     }
-    let mut list: Vec<QuantisedWeights> = histogram
+    let mut list: Vec<QuantizedWeights> = histogram
         .into_iter()
-        .map(|(stored_as, weights)| QuantisedWeights { stored_as, weights })
+        .map(|(stored_as, weights)| QuantizedWeights { stored_as, weights })
         .collect();
     list.sort_by_key(|w| std::cmp::Reverse(w.weights));
     list

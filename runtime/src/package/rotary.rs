@@ -1,14 +1,15 @@
 //! How a graph rotates its keys, from the table of cosines that its attention reads.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
-use super::graph::{DecoderGraph, ExternalPlace};
-use super::onnx;
+use super::graph::DecoderGraph;
+use super::onnx::{self, Node, Wire};
+use super::weights::ExternalPlace;
 use crate::error::Result;
+use crate::kv::KvLayout;
 
 /// A rotary position embedding of one base (arXiv 2104.09864, §3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,11 +37,6 @@ pub enum KeyRotation {
     },
 }
 
-/// Place of the table of cosines among the inputs of the operators that rotate: the attention operator, and the
-/// embedding as an operator of its own (ONNX Runtime's has positions before it).
-const ATTENTION_COSINES: usize = 7;
-const EMBEDDING_COSINES: usize = 2;
-
 /// How far, of its size, the base can be off that is read from one cosine: single precision (6e-8) taken to the power of
 /// half the rotated elements (at most 128 in public models) gives 8e-6.
 const BASE_TOLERANCE: f64 = 1e-4;
@@ -49,56 +45,70 @@ const BASE_TOLERANCE: f64 = 1e-4;
 /// store them in half precision at worst (5e-4).
 const TABLE_TOLERANCE: f64 = 5e-3;
 
+/// The table of cosines that `node` rotates by, and whether neighbours form a pair. `None` where it does not rotate.
+fn table(node: &Node) -> Option<(&str, bool)> {
+    let set = |name: &str| node.number(name) == Some(1);
+    if node.is_microsoft("GroupQueryAttention") {
+        set("do_rotary").then(|| (node.input(7), set("rotary_interleaved")))
+    } else if node.op_type == "RotaryEmbedding" {
+        // ONNX Runtime's has positions before the table, that of the standard after it.
+        let place = if node.domain == onnx::MICROSOFT { 2 } else { 1 };
+        Some((node.input(place), set("interleaved")))
+    } else {
+        None
+    }
+}
+
+/// Positions that the tables of `graph` reach: what it can rotate. `None` where it has no table that says.
+pub(super) fn positions(graph: &onnx::Graph) -> Option<usize> {
+    let names: BTreeSet<&str> = graph.nodes.iter().filter_map(table).map(|t| t.0).collect();
+    graph
+        .initializers
+        .iter()
+        .filter(|t| names.contains(t.name.as_str()))
+        .filter_map(|t| usize::try_from(*t.dims.first()?).ok())
+        .min()
+}
+
 /// What the operators of `graph` say of the rotation of its keys.
 ///
 /// # Errors
-/// [`crate::Error::Io`] where the table lies outside the graph and cannot be read.
-pub(super) fn key_rotation(dir: &Path, graph: &DecoderGraph) -> Result<KeyRotation> {
-    let model = &graph.model;
+/// [`crate::Error::Io`] where the table can no longer be read.
+pub(super) fn key_rotation(graph: &DecoderGraph) -> Result<KeyRotation> {
     let unknown = |why: &str| Ok(KeyRotation::Unknown { why: why.into() });
-    // By name of the table, and whether neighbours form a pair.
-    let mut found = BTreeSet::new();
-    let mut attention = 0;
-    for node in &model.node {
-        let place = match node.op_type.as_str() {
-            "GroupQueryAttention" => {
-                attention += 1;
-                if node.number("do_rotary").unwrap_or(0) == 0 {
-                    continue;
-                }
-                ATTENTION_COSINES
-            }
-            "RotaryEmbedding" if node.domain == onnx::MICROSOFT => EMBEDDING_COSINES,
-            "RotaryEmbedding" => 1,
-            // Exported from the model's own code, angle by angle.
-            "Cos" | "Sin" => return unknown("its graph rotates by operators of its own"),
-            _ => continue,
-        };
-        let interleaved = ["rotary_interleaved", "interleaved"]
-            .into_iter()
-            .any(|name| node.number(name) == Some(1));
-        let table = node.input.get(place).map_or("", String::as_str);
-        found.insert((table, interleaved));
+    let of = &graph.model.graph;
+    if !graph.model.functions.is_empty() {
+        return unknown("its graph has operators of its own");
     }
-    let mut found = found.into_iter();
-    let (table, interleaved) = match (found.next(), found.next()) {
+    // Exported from the model's own code, angle by angle.
+    if of
+        .nodes
+        .iter()
+        .any(|n| ["Cos", "Sin"].contains(&n.op_type.as_str()))
+    {
+        return unknown("its graph computes its angles");
+    }
+    let mut tables: BTreeSet<(&str, bool)> = of.nodes.iter().filter_map(table).collect();
+    let (name, interleaved) = match (tables.pop_first(), tables.pop_first()) {
         (Some(one), None) => one,
         (Some(_), Some(_)) => return unknown("its layers rotate by several tables"),
-        (None, _) if attention > 0 && graph.position_ids.is_none() => {
+        (None, _) if graph.layout == KvLayout::Shared && graph.position_ids.is_none() => {
             return Ok(KeyRotation::None);
         }
         (None, _) => return unknown("its graph has no operator that says whether it rotates"),
     };
-    let Some(tensor) = model.initializer.iter().find(|t| t.name == table) else {
+    let Some(tensor) = of.initializers.iter().find(|t| t.name == name) else {
         return unknown("its graph computes the table it rotates by");
     };
-    let cosines = numbers(dir, graph, tensor)?;
     let &[positions, half] = tensor.dims.as_slice() else {
         return unknown("the table it rotates by is not one of positions and pairs");
     };
     let (positions, half) = (positions.max(0) as usize, half.max(0) as usize);
+    let cosines = numbers(graph, tensor)?;
     if positions < 2 || half < 2 || Some(cosines.len()) != positions.checked_mul(half) {
-        return unknown("the table it rotates by has no room for two positions of two pairs");
+        return unknown(
+            "the table it rotates by is not one of floating-point numbers, or of two positions at least",
+        );
     }
     match base(&cosines, positions, half) {
         Some(theta) => Ok(KeyRotation::Described(Rotary {
@@ -141,30 +151,37 @@ fn roundest(theta: f64) -> f64 {
         .unwrap_or(theta)
 }
 
-fn numbers(dir: &Path, graph: &DecoderGraph, tensor: &onnx::Tensor) -> Result<Vec<f32>> {
-    let kind = onnx::element_type(tensor.data_type).map(|(name, _)| name);
-    let map;
-    let bytes: &[u8] = match ExternalPlace::of(dir, &graph.file, tensor)? {
-        None if !tensor.float_data.is_empty() => return Ok(tensor.float_data.clone()),
-        None => &tensor.raw_data,
-        Some(place) => {
-            map = super::map(&place.file)?;
-            let (start, end) = (
-                place.offset as usize,
-                (place.offset + place.length) as usize,
-            );
-            map.get(start..end).unwrap_or(&[])
-        }
+/// Most bytes of a table: 131,072 positions of 128 pairs, four times.
+const TABLE_BYTES: u64 = 256 << 20;
+
+/// The numbers of a tensor; none where they are of another type, or too many.
+fn numbers(graph: &DecoderGraph, tensor: &onnx::Tensor) -> Result<Vec<f32>> {
+    let place = ExternalPlace::of(&graph.file, tensor)?;
+    let inline = tensor.raw.as_ref().or(tensor.floats.as_ref());
+    let length = match (&place, inline) {
+        (Some(place), _) => place.length,
+        (None, Some(range)) => range.end - range.start,
+        (None, None) => 0,
     };
+    if length > TABLE_BYTES {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    let take = |piece: &[u8]| bytes.extend_from_slice(piece);
+    match (place, inline) {
+        (Some(place), _) => place.stream(&mut BTreeMap::new(), take)?,
+        (None, Some(range)) => Wire::open(&graph.file)?.stream(range.clone(), take)?,
+        (None, None) => {}
+    }
     let (fours, _) = bytes.as_chunks::<4>();
     let (twos, _) = bytes.as_chunks::<2>();
-    Ok(match kind {
-        Some("f32") => fours.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        Some("f16") => twos
+    Ok(match onnx::element_type(tensor.data_type) {
+        Some(("f32", _)) => fours.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Some(("f16", _)) => twos
             .iter()
             .map(|&b| f16::from_le_bytes(b).to_f32())
             .collect(),
-        Some("bf16") => twos
+        Some(("bf16", _)) => twos
             .iter()
             .map(|&b| bf16::from_le_bytes(b).to_f32())
             .collect(),

@@ -209,6 +209,11 @@ impl ChatTemplate {
         &self.source
     }
 
+    /// The texts that it may put for the tokens that begin and end a text.
+    pub(super) fn special_tokens(&self) -> [&str; 2] {
+        [&self.bos, &self.eos]
+    }
+
     /// The file the template stands in.
     pub(super) fn file(&self) -> &Path {
         &self.file

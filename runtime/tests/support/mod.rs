@@ -3,6 +3,8 @@
 // Each test crate uses a part.
 #![allow(dead_code)]
 
+pub mod onnx;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +127,50 @@ pub fn plan(package: &Package, rows: usize, capacity_tokens: usize) -> KvPlan {
         None,
     )
     .unwrap()
+}
+
+/// A copy of a package that a test may break.
+pub fn copy(from: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        // The heads beside a package are no part of it.
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+        }
+    }
+    dir
+}
+
+/// Changes a JSON file of a package.
+pub fn edit(dir: &Path, file: &str, change: impl FnOnce(&mut serde_json::Value)) {
+    let file = dir.join(file);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut json = serde_json::from_str(&text).unwrap();
+    change(&mut json);
+    std::fs::write(file, json.to_string()).unwrap();
+}
+
+/// Why the package in `dir` is not opened, with all causes.
+pub fn refusal(dir: &Path) -> String {
+    match Package::open(dir) {
+        Ok(_) => panic!("{} was opened", dir.display()),
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                text.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+pub fn assert_names(refusal: &str, wanted: &[&str]) {
+    for part in wanted {
+        assert!(refusal.contains(part), "expected {part:?} in {refusal:?}");
+    }
 }
 
 /// Token ids spread over the vocabulary, by a fixed rule.

@@ -113,7 +113,7 @@ fn print(report: &LoadReport) -> Result<()> {
     for (file, size) in &report.files {
         line("file", format!("{file}  {}", bytes(*size)))?;
     }
-    for weights in &report.quantisation {
+    for weights in &report.quantized {
         line(
             "weights",
             format!(
@@ -166,5 +166,8 @@ fn print(report: &LoadReport) -> Result<()> {
             .clone()
             .unwrap_or_else(|| "not stated".into()),
     )?;
+    for note in &report.notes {
+        line("note", note.clone())?;
+    }
     line("fingerprint", report.fingerprint.clone())
 }

@@ -1,0 +1,461 @@
+//! onnxruntime-genai: one `genai_config.json` for all graphs. Read as its own parser reads it (its `src/config.cpp`): names
+//! have defaults, every number may be written with a point, a negative id is none, and no end token means the pad token.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use super::super::description::{
+    DecoderNames, Description, GraphFile, GraphRole, Stated, TokenRules, Window,
+};
+use super::super::prompt::SamplingDefaults;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// File that makes a folder an onnxruntime-genai package.
+pub(super) const FILE: &str = "genai_config.json";
+
+#[derive(Deserialize)]
+struct Config {
+    model: Model,
+    #[serde(default)]
+    search: Search,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    model_type: String,
+    #[serde(default, deserialize_with = "whole")]
+    bos_token_id: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    pad_token_id: Option<i32>,
+    #[serde(default)]
+    eos_token_id: Option<OneOrMany>,
+    #[serde(default, deserialize_with = "whole")]
+    context_length: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    vocab_size: Option<i32>,
+    #[serde(default)]
+    tokenizer_dir: String,
+    decoder: Decoder,
+    #[serde(default)]
+    encoder: Part,
+    #[serde(default)]
+    embedding: Part,
+    #[serde(default)]
+    vision: Part,
+    #[serde(default)]
+    speech: Part,
+}
+
+#[derive(Deserialize)]
+struct Decoder {
+    filename: String,
+    #[serde(default, deserialize_with = "whole")]
+    head_size: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    num_key_value_heads: Option<i32>,
+    #[serde(default, deserialize_with = "whole")]
+    num_hidden_layers: Option<i32>,
+    #[serde(default)]
+    inputs: Inputs,
+    #[serde(default)]
+    outputs: Outputs,
+    #[serde(default)]
+    sliding_window: Option<SlidingWindow>,
+    #[serde(default)]
+    pipeline: serde_json::Value,
+}
+
+/// A graph before the decoder.
+#[derive(Default, Deserialize)]
+struct Part {
+    #[serde(default)]
+    filename: String,
+    #[serde(default)]
+    config_filename: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Inputs {
+    input_ids: String,
+    attention_mask: String,
+    position_ids: String,
+    past_key_names: String,
+    past_value_names: String,
+}
+
+impl Default for Inputs {
+    fn default() -> Self {
+        Self {
+            input_ids: "input_ids".into(),
+            attention_mask: "attention_mask".into(),
+            position_ids: "position_ids".into(),
+            past_key_names: "past_key_values.%d.key".into(),
+            past_value_names: "past_key_values.%d.value".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Outputs {
+    logits: String,
+    present_key_names: String,
+    present_value_names: String,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self {
+            logits: "logits".into(),
+            present_key_names: "present.%d.key".into(),
+            present_value_names: "present.%d.value".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct SlidingWindow {
+    #[serde(default, deserialize_with = "whole")]
+    window_size: Option<i32>,
+    #[serde(default)]
+    slide_key_value_cache: Option<bool>,
+    #[serde(default)]
+    slide_inputs: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Search {
+    do_sample: bool,
+    temperature: Option<f32>,
+    #[serde(deserialize_with = "whole")]
+    top_k: Option<i32>,
+    top_p: Option<f32>,
+    repetition_penalty: Option<f32>,
+    #[serde(deserialize_with = "whole")]
+    no_repeat_ngram_size: Option<i32>,
+    #[serde(deserialize_with = "whole")]
+    min_length: Option<i32>,
+    #[serde(deserialize_with = "whole")]
+    max_length: Option<i32>,
+    #[serde(deserialize_with = "whole")]
+    num_beams: Option<i32>,
+    #[serde(deserialize_with = "whole")]
+    num_return_sequences: Option<i32>,
+    #[serde(deserialize_with = "whole")]
+    random_seed: Option<i32>,
+    past_present_share_buffer: bool,
+}
+
+/// An id or a list of ids.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(f64),
+    Many(Vec<f64>),
+}
+
+/// A whole number, with or without a point.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<i32>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    number
+        .map(to_whole)
+        .transpose()
+        .map_err(serde::de::Error::custom)
+}
+
+fn to_whole(number: f64) -> std::result::Result<i32, String> {
+    let whole = number as i32;
+    if f64::from(whole) == number {
+        Ok(whole)
+    } else {
+        Err(format!(
+            "invalid value: {number}, expected a whole number of 32 bits"
+        ))
+    }
+}
+
+/// An id, where it is one.
+fn id(number: Option<i32>) -> Option<u32> {
+    u32::try_from(number?).ok()
+}
+
+/// A size, where one is given: 0 is what stands where nothing does.
+fn size(number: Option<i32>) -> Option<usize> {
+    usize::try_from(number?).ok().filter(|&size| size > 0)
+}
+
+/// Reads what the package at `dir` says.
+///
+/// # Errors
+/// [`Error::Package`] or [`Error::Io`] where its config cannot be read, is no JSON of this shape, or describes a model
+/// that this runtime does not run.
+pub(super) fn read(dir: &Path) -> Result<Description> {
+    let file = dir.join(FILE);
+    let text = files::read_text(
+        &file,
+        files::WRITTEN_BYTES,
+        "the package's config cannot be read",
+    )?;
+    let config: Config = serde_json::from_str(&text)
+        .map_err(|e| Error::package(&file, "JSON", "an onnxruntime-genai config", e))?;
+    let Config { model, search } = config;
+    let decoder = &model.decoder;
+    let stages = match &decoder.pipeline {
+        serde_json::Value::Array(list) => list.len(),
+        serde_json::Value::Object(map) => map.len(),
+        _ => 0,
+    };
+    if stages > 0 {
+        return Err(Error::package(
+            &file,
+            "model.decoder.pipeline",
+            "none: one decoder graph over the whole context",
+            format!("{stages} stages"),
+        ));
+    }
+    let context = size(model.context_length).ok_or_else(|| {
+        let got = model
+            .context_length
+            .map_or("nothing".into(), |n| n.to_string());
+        Error::package(&file, "model.context_length", "at least 1", got)
+    })?;
+    let stated = |field, number| size(number).map(|number| Stated { field, number });
+    let mut notes = Vec::new();
+    let eos_ids = eos_ids(&model, &file, &mut notes)?;
+    notes.extend(not_followed(&search, context));
+    Ok(Description {
+        decoder: inside(dir, &file, "model.decoder.filename", &decoder.filename)?,
+        others: others(dir, &file, &model)?,
+        names: names(&file, decoder)?,
+        layers: stated("model.decoder.num_hidden_layers", decoder.num_hidden_layers),
+        kv_heads: stated(
+            "model.decoder.num_key_value_heads",
+            decoder.num_key_value_heads,
+        ),
+        head_dim: stated("model.decoder.head_size", decoder.head_size),
+        vocabulary: stated("model.vocab_size", model.vocab_size),
+        one_buffer: search
+            .past_present_share_buffer
+            .then_some("search.past_present_share_buffer"),
+        window: decoder.sliding_window.as_ref().map(window),
+        context: Stated {
+            field: "model.context_length",
+            number: context,
+        },
+        bos_id: id(model.bos_token_id),
+        eos_ids,
+        eos_field: "model.eos_token_id",
+        texts: match model.tokenizer_dir.as_str() {
+            "" => dir.into(),
+            name => inside(dir, &file, "model.tokenizer_dir", name)?,
+        },
+        processors: processors(dir, &file, &model)?,
+        sampling: sampling(&file, &search)?,
+        rules: TokenRules {
+            no_repeat_ngram_size: size(search.no_repeat_ngram_size).unwrap_or(0),
+            min_length_tokens: size(search.min_length).unwrap_or(0),
+        },
+        notes,
+        model_type: model.model_type,
+        file,
+    })
+}
+
+/// The file or folder that `field` names, inside `dir`.
+fn inside(dir: &Path, config_file: &Path, field: &str, name: &str) -> Result<PathBuf> {
+    files::inside(dir, Path::new(name)).ok_or_else(|| {
+        let expected = "a name inside the package";
+        Error::package(config_file, field, expected, format!("{name:?}"))
+    })
+}
+
+fn others(dir: &Path, file: &Path, model: &Model) -> Result<Vec<GraphFile>> {
+    let parts = [
+        (GraphRole::Encoder, "model.encoder.filename", &model.encoder),
+        (
+            GraphRole::Embedding,
+            "model.embedding.filename",
+            &model.embedding,
+        ),
+        (GraphRole::Vision, "model.vision.filename", &model.vision),
+        (GraphRole::Speech, "model.speech.filename", &model.speech),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, _, part)| !part.filename.is_empty())
+        .map(|(role, field, part)| {
+            let file = inside(dir, file, field, &part.filename)?;
+            Ok(GraphFile { role, file })
+        })
+        .collect()
+}
+
+/// Of the graphs that have one; its name has a default, under which there need be nothing.
+fn processors(dir: &Path, file: &Path, model: &Model) -> Result<Vec<PathBuf>> {
+    let parts = [
+        (
+            &model.vision,
+            "model.vision.config_filename",
+            "processor_config.json",
+        ),
+        (
+            &model.speech,
+            "model.speech.config_filename",
+            "audio_processor_config.json",
+        ),
+    ];
+    let mut found = Vec::new();
+    for (part, field, default) in parts {
+        if part.filename.is_empty() {
+            continue;
+        }
+        let name = part.config_filename.as_deref().unwrap_or(default);
+        let processor = inside(dir, file, field, name)?;
+        if part.config_filename.is_some() || files::is_there(&processor) {
+            found.push(processor);
+        }
+    }
+    Ok(found)
+}
+
+fn names(file: &Path, decoder: &Decoder) -> Result<DecoderNames> {
+    let (inputs, outputs) = (&decoder.inputs, &decoder.outputs);
+    let kv = [
+        ("inputs.past_key_names", &inputs.past_key_names),
+        ("inputs.past_value_names", &inputs.past_value_names),
+        ("outputs.present_key_names", &outputs.present_key_names),
+        ("outputs.present_value_names", &outputs.present_value_names),
+    ];
+    for (field, pattern) in kv {
+        if pattern.matches("%d").count() != 1 {
+            return Err(Error::package(
+                file,
+                format!("model.decoder.{field}"),
+                "a pattern with one %d for the layer",
+                format!("{pattern:?}"),
+            ));
+        }
+    }
+    Ok(DecoderNames {
+        input_ids: inputs.input_ids.clone(),
+        attention_mask: inputs.attention_mask.clone(),
+        position_ids: inputs.position_ids.clone(),
+        logits: outputs.logits.clone(),
+        kv: kv.map(|(_, pattern)| pattern.clone()),
+    })
+}
+
+fn window(window: &SlidingWindow) -> Window {
+    Window {
+        field: "model.decoder.sliding_window",
+        positions: size(window.window_size).unwrap_or(0),
+        slides: match (window.slide_key_value_cache, window.slide_inputs) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        },
+        remedy: "build it with onnxruntime-genai's builder and --extra_options windowed_kv_cache=false",
+    }
+}
+
+fn eos_ids(model: &Model, file: &Path, notes: &mut Vec<String>) -> Result<Vec<u32>> {
+    let given = match &model.eos_token_id {
+        None => Vec::new(),
+        Some(OneOrMany::One(id)) => vec![*id],
+        Some(OneOrMany::Many(ids)) => ids.clone(),
+    };
+    let mut ids = given
+        .into_iter()
+        .map(to_whole)
+        .collect::<std::result::Result<Vec<i32>, String>>()
+        .map_err(|e| Error::package(file, "model.eos_token_id", "ids", e))?;
+    if ids.is_empty() {
+        let pad = model.pad_token_id.unwrap_or(0);
+        if pad >= 0 {
+            notes.push(format!(
+                "model.eos_token_id names no token: the pad token {pad} ends a path, as in onnxruntime-genai"
+            ));
+        }
+        ids.push(pad);
+    }
+    let ids: Vec<u32> = ids.into_iter().filter_map(|n| id(Some(n))).collect();
+    if ids.is_empty() {
+        notes.push("no token ends a path: each goes on to --max-tokens".into());
+    }
+    Ok(ids)
+}
+
+/// What holds of drawing a token: temperature, top-k and top-p where the config samples, the penalty always.
+fn sampling(file: &Path, search: &Search) -> Result<SamplingDefaults> {
+    for (field, number, least) in [
+        ("temperature", search.temperature, 0.0),
+        (
+            "repetition_penalty",
+            search.repetition_penalty,
+            f32::MIN_POSITIVE,
+        ),
+    ] {
+        if let Some(number) = number
+            && !(number >= least && number.is_finite())
+        {
+            let expected = if least > 0.0 {
+                "a number above 0"
+            } else {
+                "a number from 0 up"
+            };
+            return Err(Error::package(
+                file,
+                format!("search.{field}"),
+                expected,
+                number,
+            ));
+        }
+    }
+    let penalty = SamplingDefaults {
+        repetition_penalty: search.repetition_penalty,
+        ..SamplingDefaults::default()
+    };
+    if !search.do_sample {
+        return Ok(penalty);
+    }
+    Ok(SamplingDefaults {
+        temperature: search.temperature,
+        top_k: search.top_k.map(|k| u32::try_from(k).unwrap_or(0)),
+        // Outside of these, onnxruntime-genai does not cut.
+        top_p: search
+            .top_p
+            .map(|p| if p > 0.0 && p < 1.0 { p } else { 1.0 }),
+        ..penalty
+    })
+}
+
+/// Search settings that would change an answer and are not followed.
+fn not_followed(search: &Search, context: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (field, number) in [
+        ("num_beams", search.num_beams),
+        ("num_return_sequences", search.num_return_sequences),
+    ] {
+        if let Some(number) = number.filter(|&n| n > 1) {
+            notes.push(format!(
+                "search.{field} is {number}: curt draws single paths (--paths)"
+            ));
+        }
+    }
+    if let Some(length) = size(search.max_length).filter(|&length| length < context) {
+        notes.push(format!(
+            "search.max_length is {length}: not followed, the answer ends at --max-tokens or at the context's end"
+        ));
+    }
+    if let Some(seed) = search.random_seed.filter(|&seed| seed >= 0) {
+        notes.push(format!(
+            "search.random_seed is {seed}: not followed, paths are drawn by --seed"
+        ));
+    }
+    notes
+}
