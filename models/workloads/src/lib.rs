@@ -19,7 +19,6 @@
 mod digest;
 mod error;
 pub mod import;
-mod item;
 mod manifest;
 mod read;
 mod rows;
@@ -28,6 +27,5 @@ mod split;
 mod workload;
 
 pub use error::{Error, Problem, Result};
-pub use item::Item;
-pub use scorer::Scorer;
+pub use scorer::{Item, Scorer};
 pub use workload::{Part, Workload};

@@ -3,6 +3,7 @@
 mod check;
 mod keep;
 mod launch;
+mod path;
 mod policy;
 mod rebuild;
 mod replay;
@@ -12,10 +13,8 @@ mod text;
 mod vote;
 
 pub use keep::Keep;
-pub use launch::{
-    CachedPaths, CheckTaken, FinishReason, Launch, Launched, PathId, PathScore, ReasoningPath,
-    Stop, Watch, launch,
-};
+pub use launch::{CachedPaths, CheckTaken, Launch, Launched, Stop, Watch, launch};
+pub use path::{FinishReason, PathId, PathScore, ReasoningPath};
 pub use policy::{Check, Ending, Policy};
 pub use rebuild::rebuild;
 pub use replay::{Replayed, Trace, replay};

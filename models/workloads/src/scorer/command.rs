@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::Item;
+use super::Item;
 
 /// The status of a program that finds the answer right, and wrong. Any other is a failure of the program.
 const RIGHT: i32 = 0;

@@ -2,6 +2,7 @@
 
 mod command;
 mod contains;
+mod item;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use curt::reading::{Number, choice};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::Item;
 use crate::rows::kind;
+
+pub use item::Item;
 
 /// How an answer is graded. In `workload.toml` and in items it is a name (`"numeric"`) or a table with the name under
 /// `kind` (`{ kind = "numeric", tolerance = 0.01 }`).

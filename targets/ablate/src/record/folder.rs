@@ -5,17 +5,11 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::read::{parse_whole, whole_records};
+use super::read::{RECORDS, parse_whole, records_in, whole_records};
 use super::source::{LARGEST_UNPACKED, LONGEST_LINE};
 use super::{Line, Records, Run, differences, not_compared};
 use crate::error::{Error, Result};
 use crate::files::{byte_order_mark, regular};
-
-/// File of records in a run's folder.
-pub(super) const RECORDS: &str = "records.jsonl";
-
-/// The same, packed by gzip: records that are kept.
-pub(super) const PACKED: &str = "records.jsonl.gz";
 
 /// How records begin.
 const FIRST: &[u8] = br#"{"kind":"run","#;
@@ -157,8 +151,7 @@ impl Folder {
 
     /// The file of records that is here, if one is.
     pub fn records(&self) -> Option<PathBuf> {
-        let files = [PACKED, RECORDS].map(|name| self.dir.join(name));
-        files.into_iter().find(|file| file.exists())
+        records_in(&self.dir)
     }
 
     /// Makes the folder where it is not there.

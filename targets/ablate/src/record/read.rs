@@ -8,6 +8,12 @@ use super::validate::Validator;
 use super::{AskedItem, Line, Record, Run, Sample, Start};
 use crate::error::{Error, Result};
 
+/// File of records in a run's folder.
+pub(super) const RECORDS: &str = "records.jsonl";
+
+/// The same, packed by gzip: records that are kept.
+pub(super) const PACKED: &str = "records.jsonl.gz";
+
 /// What a run has written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
@@ -99,10 +105,13 @@ fn records_file(place: &Path) -> PathBuf {
     if !place.is_dir() {
         return place.into();
     }
-    let folder = super::Folder::new(place);
-    folder
-        .records()
-        .unwrap_or_else(|| place.join(super::folder::RECORDS))
+    records_in(place).unwrap_or_else(|| place.join(RECORDS))
+}
+
+/// The file of records in a folder, where it holds one.
+pub(super) fn records_in(dir: &Path) -> Option<PathBuf> {
+    let files = [PACKED, RECORDS].map(|name| dir.join(name));
+    files.into_iter().find(|file| file.exists())
 }
 
 /// The records of whole lines; `None` for no line.

@@ -51,12 +51,12 @@ impl Records {
             .lines()
             .map_err(Error::io(dir, "the records cannot be written"))?;
         if !packed {
-            return folder.write(super::folder::RECORDS, &text);
+            return folder.write(super::read::RECORDS, &text);
         }
         let mut gz = GzEncoder::new(Vec::new(), Compression::best());
         let bytes = gz.write_all(&text).and_then(|()| gz.finish());
         folder.write(
-            super::folder::PACKED,
+            super::read::PACKED,
             &bytes.map_err(Error::io(dir, "the records cannot be packed"))?,
         )
     }

@@ -1,18 +1,15 @@
 //! Arms that curt itself answers.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use curt::answer::{Answer, PathAnswer, PhaseTimes};
-use curt::head::StopHead;
 use curt::{AskOptions, Engine, Question};
 use curt_workload::{Item, Workload};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::options::{arm_options, sample_options};
+use super::options::{Heads, arm_options, sample_options};
 use super::{Asked, Given, Respond};
 use crate::arm::Arm;
 use crate::derive::{phases, rank};
@@ -21,9 +18,6 @@ use crate::measure::{Meter, machine};
 use crate::record::{
     Measure, PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
 };
-
-/// Stop heads by the name that arms use.
-pub type Heads = BTreeMap<String, Arc<StopHead>>;
 
 /// Questions asked before any is recorded, so that pages, caches and clocks are as they will stay.
 const WARM_UP: usize = 3;

@@ -13,7 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use engine::{EngineRespondent, Heads};
+pub use engine::EngineRespondent;
+pub use options::Heads;
 pub use respondents::Respondents;
 pub use server::ServerRespondent;
 

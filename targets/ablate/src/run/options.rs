@@ -1,14 +1,18 @@
 //! From an arm to what the runtime is asked. A field that a new kind of arm needs is read here, and nowhere in the runner.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use curt::head::StopHead;
 use curt::paths::{Check, Keep, SignalName};
 use curt::{AskOptions, SamplingDefaults};
 
-use super::engine::Heads;
 use crate::arm::Arm;
 use crate::error::{Error, Result};
 use crate::record::Run;
+
+/// Stop heads by the name that arms use.
+pub type Heads = BTreeMap<String, Arc<StopHead>>;
 
 /// How the sample of an item is asked for.
 pub(super) fn sample_options(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use crate::Scorer;
+use super::Scorer;
 
 /// One question of a workload.
 #[derive(Debug, Clone, PartialEq)]
