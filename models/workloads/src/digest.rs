@@ -1,6 +1,5 @@
 //! What a workload means, as one number.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -91,7 +90,8 @@ fn image_digest(file: &Path) -> Result<String> {
         source,
     };
     let mut hash = Sha256::new();
-    io::copy(&mut File::open(file).map_err(failed)?, &mut hash).map_err(failed)?;
+    let mut opened = curt::files::open(file, "the image cannot be read")?.file;
+    io::copy(&mut opened, &mut hash).map_err(failed)?;
     Ok(hex(&hash.finalize()))
 }
 

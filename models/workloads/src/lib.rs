@@ -18,6 +18,7 @@
 
 mod digest;
 mod error;
+mod gold;
 pub mod import;
 mod manifest;
 mod read;

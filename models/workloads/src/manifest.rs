@@ -46,6 +46,18 @@ impl Manifest {
         };
         let table: Table =
             toml::from_str(text).map_err(|e| layout(e.to_string().trim_end().into()))?;
+        let shown = [
+            Some(&table.name),
+            table.licence.as_ref(),
+            table.recipe.as_ref(),
+        ];
+        if let Some(odd) = shown
+            .into_iter()
+            .flatten()
+            .find(|text| text.chars().any(char::is_control))
+        {
+            return Err(layout(format!("a control character in {odd:?}")));
+        }
         if table.name.trim().is_empty() {
             return Err(layout("an empty name".into()));
         }

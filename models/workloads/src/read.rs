@@ -77,6 +77,17 @@ impl Rules<'_> {
             None
         });
         let group = text(fields, "group", faults);
+        for (name, shown) in [("id", &id), ("group", &group)] {
+            if shown
+                .as_ref()
+                .is_some_and(|shown| shown.chars().any(char::is_control))
+            {
+                faults.push((
+                    format!("{name} holds a control character: {shown:?}"),
+                    "remove it: it is shown on terminals".into(),
+                ));
+            }
+        }
         let question = text(fields, "question", faults);
         if !fields.contains_key("question") {
             faults.push((

@@ -4,15 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use curt::{AnswerKind, AnswerReader, PromptFile};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Problem;
 use crate::manifest::{self, Manifest};
 use crate::read::{Placed, Rules};
 use crate::scorer::Scorer;
-use crate::{Error, Item, Result, digest, rows, split};
+use crate::{Error, Item, Result, digest, gold, rows, split};
+
+/// Most bytes of a file of items.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// A part of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// What heads are trained on.
     Train,
@@ -39,6 +44,8 @@ pub struct Workload {
     recipe: Option<String>,
     digest: String,
     prompt: PromptFile,
+    /// What finds answers, for those of no kind. `None` where the prompt has no pattern.
+    reader: Option<AnswerReader>,
     scorer: Scorer,
     /// Where a command scorer runs.
     folder: PathBuf,
@@ -82,11 +89,7 @@ impl Workload {
                 got: format!("a folder without {}", manifest::FILE),
             });
         }
-        let text = fs::read_to_string(&file).map_err(|source| Error::Io {
-            file: file.clone(),
-            action: "cannot be read as UTF-8 text",
-            source,
-        })?;
+        let text = curt::files::read_text(&file, curt::files::WRITTEN_BYTES, "cannot be read")?;
         let manifest = Manifest::parse(&file, &text)?;
         let mut problems = Vec::new();
         let Some(prompt) = prompt.or(manifest.prompt) else {
@@ -128,6 +131,7 @@ impl Workload {
             scorer: manifest.scorer,
             prompt,
             source: file,
+            files: [train.0, held_out.0],
             folder: folder.into(),
         };
         draft.finish(train.1, held_out.1, problems)
@@ -177,6 +181,7 @@ impl Workload {
             scorer: Scorer::EXACT,
             prompt,
             source: file.into(),
+            files: [file.into(), file.into()],
             folder: folder.into(),
         };
         draft.finish(Vec::new(), items, problems)
@@ -237,14 +242,9 @@ impl Workload {
     }
 
     /// What finds the answer to `item` in a path's text. `None` where the prompt has no answer pattern.
-    ///
-    /// # Errors
-    /// [`Error::Prompt`] never of a workload that was opened: its pattern has been looked at.
-    pub fn reader(&self, item: &Item) -> Result<Option<AnswerReader>> {
-        let pattern = self.prompt.answer_pattern.as_deref();
-        let reader =
-            pattern.map(|pattern| AnswerReader::new(pattern, Some(self.answer_kind(item))));
-        Ok(reader.transpose()?)
+    pub fn reader(&self, item: &Item) -> Option<AnswerReader> {
+        let reader = self.reader.as_ref()?;
+        Some(reader.of_kind(self.answer_kind(item)))
     }
 
     /// Whether a path's answer to `item` is right. `found` is what the answer pattern found in `text`, the path's whole
@@ -276,6 +276,8 @@ struct Draft {
     prompt: PromptFile,
     /// The file that a fault of the whole is told of.
     source: PathBuf,
+    /// The files of the two parts.
+    files: [PathBuf; 2],
     folder: PathBuf,
 }
 
@@ -295,15 +297,16 @@ impl Draft {
             });
         };
         let pattern = self.prompt.answer_pattern.as_deref();
-        if let Some(Err(e)) = pattern.map(|pattern| AnswerReader::new(pattern, None)) {
-            whole(
-                format!("answer_pattern: {e}"),
-                "correct the regular expression",
-            );
-        }
-        let items =
-            |placed: Vec<Placed>| -> Vec<Item> { placed.into_iter().map(|p| p.item).collect() };
-        let (train, held_out) = (items(train), items(held_out));
+        let reader = match pattern
+            .map(|pattern| AnswerReader::new(pattern, None))
+            .transpose()
+        {
+            Ok(reader) => reader,
+            Err(e) => {
+                whole(e.to_string(), "correct the regular expression");
+                None
+            }
+        };
         if train.is_empty() && held_out.is_empty() && problems.is_empty() {
             problems.push(Problem {
                 file: self.source.clone(),
@@ -312,6 +315,10 @@ impl Draft {
                 remedy: "write them into train.jsonl and held_out.jsonl, one a line".into(),
             });
         }
+        let placed = [train, held_out];
+        let items =
+            |part: &[Placed]| -> Vec<Item> { part.iter().map(|p| p.item.clone()).collect() };
+        let [train, held_out] = [&placed[0], &placed[1]].map(|part| items(part));
         let digest = digest::of(&self.prompt, &self.scorer, &train, &held_out)?;
         let workload = Workload {
             name: self.name,
@@ -320,19 +327,19 @@ impl Draft {
             recipe: self.recipe,
             digest,
             prompt: self.prompt,
+            reader,
             scorer: self.scorer,
             folder: self.folder,
             train,
             held_out,
         };
+        for (file, placed) in self.files.iter().zip(&placed) {
+            problems.extend(gold::faults(&workload, file, placed));
+        }
         Ok((workload, problems))
     }
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).map_err(|source| Error::Io {
-        file: file.into(),
-        action: "cannot be read",
-        source,
-    })
+    Ok(curt::files::read(file, MOST_BYTES, "cannot be read")?)
 }

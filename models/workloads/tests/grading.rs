@@ -60,6 +60,52 @@ fn exact_compares_the_text_white_space_apart() {
 }
 
 #[test]
+fn numbers_are_graded_exactly() {
+    for (answer, given, want) in [
+        (
+            json!("123456789012345678901"),
+            "123456789012345678902",
+            false,
+        ),
+        (json!("1e400"), "1e400", true),
+        (json!("1e400"), "1e401", false),
+        (json!("0.3"), "0.30000000000000004", false),
+        (json!("1/2"), "0.5", true),
+        (json!("1/3"), "0.333333333333333333", false),
+    ] {
+        assert_eq!(
+            right("\"numeric\"", answer.clone(), given),
+            want,
+            "{answer} {given}"
+        );
+    }
+    let tolerant = "{ kind = \"numeric\", tolerance = 0.3 }";
+    assert!(right(tolerant, json!("13"), "13.3"));
+    // Written as a number, its digits are kept.
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("workload.toml"),
+        "name = \"t\"\nscorer = \"numeric\"\n[prompt]\nanswer_pattern = 'is (.*)'\n",
+    )
+    .unwrap();
+    fs::write(
+        dir.path().join("held_out.jsonl"),
+        r#"{"id": 1, "question": 2, "answer": [123456789012345678901, 1e400, 2.50]}"#,
+    )
+    .unwrap();
+    let workload = Workload::open(dir.path(), None).unwrap();
+    assert_eq!(
+        item(&workload).answer,
+        ["123456789012345678901", "1e400", "2.50"]
+    );
+    assert!(
+        !workload
+            .grade(item(&workload), Some("123456789012345678900"), "")
+            .unwrap()
+    );
+}
+
+#[test]
 fn numeric_compares_the_number() {
     for (scorer, given, want) in [
         ("\"numeric\"", "13.0", true),
@@ -83,6 +129,11 @@ fn choice_contains_and_regex() {
         ("\"contains\"", json!("red"), "it was RED, I think", true),
         ("\"contains\"", json!("red"), "it was bored", false),
         ("\"contains\"", json!("dark  red"), "a dark red kite", true),
+        ("\"contains\"", json!("5"), "it is 1.5", false),
+        ("\"contains\"", json!("1000"), "it is $1,000", true),
+        ("\"choice\"", json!("B"), "B. blue.", true),
+        ("\"choice\"", json!("B"), "**B**", true),
+        ("\"choice\"", json!("A. red"), "red.", true),
         ("\"regex\"", json!("^1[0-9]$"), "13", true),
         ("\"regex\"", json!("^1[0-9]$"), "130", false),
     ] {
@@ -185,6 +236,24 @@ mod command {
         );
         std::thread::sleep(Duration::from_millis(1500));
         assert!(!file.exists(), "what the program had started went on");
+    }
+
+    #[test]
+    fn one_that_writes_without_end_is_ended() {
+        let error = grade("exec cat /dev/zero >&2", 60.0).unwrap_err();
+        assert!(error.contains("bytes on standard error"), "{error}");
+    }
+
+    #[test]
+    fn what_it_leaves_behind_is_ended_and_what_it_says_is_no_command_to_a_terminal() {
+        let marker = tempfile::tempdir().unwrap();
+        let file = marker.path().join("late");
+        let script = format!("(sleep 1; touch {}) & exit 0", file.display());
+        assert_eq!(grade(&script, 10.0), Ok(true));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!file.exists(), "what the program had started went on");
+        let error = grade("printf 'a\\033[2Jb' >&2; exit 3", 10.0).unwrap_err();
+        assert!(error.ends_with("a [2Jb"), "{error}");
     }
 
     #[test]

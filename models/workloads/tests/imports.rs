@@ -71,15 +71,10 @@ fn math_in_folders_and_in_lines() {
     );
     assert_eq!(workload.part(Part::Train)[1].answer, [r"\frac{1}{6}"]);
     assert_eq!(ids(workload.part(Part::HeldOut)), ["test/geometry/1"]);
-    let pattern = regex::Regex::new(workload.prompt().answer_pattern.as_ref().unwrap()).unwrap();
-    let found = pattern
-        .captures(r"so it is \boxed{\frac{1}{6}} cups")
-        .unwrap();
-    assert!(
-        workload
-            .grade(&workload.part(Part::Train)[1], Some(&found[1]), "")
-            .unwrap()
-    );
+    let cups = &workload.part(Part::Train)[1];
+    let reader = workload.reader(cups).unwrap();
+    let found = reader.read(r"so it is \boxed{\frac{1}{6}} cups").unwrap();
+    assert!(workload.grade(cups, Some(found.text()), "").unwrap());
 
     let (_dir, _, workload) = imported(Layout::Math, "math.jsonl", None);
     assert_eq!(

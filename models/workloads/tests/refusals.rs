@@ -117,6 +117,14 @@ fn a_faulty_line_is_told_with_its_number_and_a_remedy() {
             "held_out.jsonl:2: a line may not name a command to run: put the command scorer into workload.toml",
         ),
         (
+            r#"{"id": "b", "question": "2 + 2?", "answer": "4", "answer": "5"}"#,
+            "held_out.jsonl:2: has the field \"answer\" twice: remove one of the two",
+        ),
+        (
+            r#"{"id": "b\u001b[2J", "question": "2 + 2?", "answer": "4"}"#,
+            "held_out.jsonl:2: id holds a control character:",
+        ),
+        (
             r#"["b", "2 + 2?"]"#,
             "held_out.jsonl:2: holds a list and not an object: write one",
         ),
@@ -301,7 +309,7 @@ fn a_faulty_manifest_is_told() {
         ),
         (
             "name = \"t\"\n[prompt]\nanswer_pattern = '('\n",
-            "answer_pattern: regex parse error",
+            "`answer_pattern`: expected a regular expression, got regex parse error",
         ),
     ] {
         let dir = folder(&[
@@ -361,4 +369,83 @@ fn an_image_is_looked_for_in_the_folder() {
         ("i.png", ""),
     ]);
     assert_eq!(image(dir.path()), dir.path().join("i.png"));
+}
+
+#[test]
+fn an_answer_that_the_pattern_does_not_find_is_refused() {
+    let told = |scorer: &str, pattern: &str, item: &str| {
+        let manifest =
+            format!("name = \"t\"\nscorer = {scorer}\n[prompt]\nanswer_pattern = '{pattern}'\n");
+        let lines = format!("{{\"id\": \"a\", \"question\": \"?\", {item}}}\n");
+        let dir = folder(&[("workload.toml", &manifest), ("held_out.jsonl", &lines)]);
+        match Workload::open(dir.path(), None) {
+            Ok(_) => None,
+            Err(_) => Some(refused(dir.path(), None)),
+        }
+    };
+    let exact = "\"exact\"";
+    for (scorer, pattern, item, message) in [
+        (
+            exact,
+            r"(?i)answer:\s*([^\n.]+)",
+            r#""answer": "2.50""#,
+            "finds \"2\", which is not \"2.50\"",
+        ),
+        (
+            exact,
+            r"is (.+?)",
+            r#""answer": "13""#,
+            "finds \"1\", which is not \"13\"",
+        ),
+        (
+            exact,
+            r"is ([a-z]+)",
+            r#""answer": "13""#,
+            "finds nothing, and not \"13\"",
+        ),
+        (
+            exact,
+            r"\\boxed\{([^{}]*)\}",
+            r#""answer": "\\frac{1}{2}""#,
+            "finds nothing",
+        ),
+        (
+            "\"choice\"",
+            r"is ([0-9])",
+            r#""answer": "A", "choices": ["red", "blue"]"#,
+            "finds nothing",
+        ),
+        (
+            exact,
+            r"is ([a-z]+)",
+            r#""answer": ["red", "Red"]"#,
+            "finds nothing, and not \"Red\"",
+        ),
+    ] {
+        let told = told(scorer, pattern, item).unwrap_or_default();
+        assert!(
+            told.starts_with("held_out.jsonl:1: in \""),
+            "{pattern}: {told}"
+        );
+        assert!(told.contains(message), "{pattern}: {told}");
+    }
+    for (scorer, pattern, item) in [
+        (exact, r"\boxed{}", r#""answer": "\\frac{1}{2}""#),
+        (exact, r"(?m)^Answer:\s*(.*)$", r#""answer": "2.50""#),
+        (exact, r"(?:is|was) \b(\w+)\b", r#""answer": "red""#),
+        (exact, r"is (\w+)|#### (\w+)", r#""answer": "red""#),
+        (exact, r"[0-9]+", r#""answer": "13""#),
+        (exact, r"<answer>(.*?)</answer>", r#""answer": "a b""#),
+        ("\"numeric\"", r"(\d+)", r#""answer": "1,234.5""#),
+        ("\"numeric\"", r"(?i)answer is:?", r#""answer": "-5""#),
+        (
+            "\"choice\"",
+            r"is ([A-Z])\b",
+            r#""answer": "blue", "choices": ["red", "blue"]"#,
+        ),
+        ("\"contains\"", r"is (.*)", r#""answer": "red""#),
+        ("\"regex\"", r"is (\d)", r#""answer": "^[a-z]$""#),
+    ] {
+        assert_eq!(told(scorer, pattern, item), None, "{pattern}");
+    }
 }

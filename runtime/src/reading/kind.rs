@@ -13,7 +13,7 @@ pub enum AnswerKind {
     /// The same text is the same answer, white space apart.
     #[default]
     Text,
-    /// As [`Self::Text`], and capitals do not count.
+    /// As [`Self::Text`], and neither capitals count nor what stands around it: quotes, emphasis, a full stop.
     IgnoreCase,
     /// The same number is the same answer, however it is written: 18, $18.00, 1.8e1. A tolerance grades answers and does not
     /// join them: it would make 1 and 3 the same by way of 2.
@@ -54,7 +54,7 @@ impl AnswerKind {
     pub fn canonical(&self, text: &str) -> String {
         let read = match self {
             AnswerKind::Text => None,
-            AnswerKind::IgnoreCase => Some(words(&text.to_lowercase())),
+            AnswerKind::IgnoreCase => Some(loose(text)),
             AnswerKind::Number => Number::read(text).map(|n| n.to_string()),
             AnswerKind::Letter => choice::letter(text).map(String::from),
             AnswerKind::Choice(choices) => choice(text, choices).map(|i| format!("choice {i}")),
@@ -83,5 +83,19 @@ impl AnswerKind {
             AnswerKind::Letter => choice::letter(text).is_some(),
             AnswerKind::Choice(choices) => choice(text, choices).is_some(),
         }
+    }
+}
+
+/// In small letters, without what stands around it; of signs alone, all of them.
+fn loose(text: &str) -> String {
+    let text = words(&text.to_lowercase());
+    let around = |c: char| c.is_whitespace() || "*_`\"'“”‘’«»".contains(c);
+    let inner = text
+        .trim_start_matches(around)
+        .trim_end_matches(|c| around(c) || ".,;:!".contains(c));
+    if inner.is_empty() {
+        text.clone()
+    } else {
+        inner.to_string()
     }
 }

@@ -85,6 +85,30 @@ impl AnswerReader {
         })
     }
 
+    /// This reader, for answers of another kind.
+    pub fn of_kind(&self, kind: AnswerKind) -> Self {
+        Self {
+            place: self.place.clone(),
+            read_as: kind.clone(),
+            kind,
+        }
+    }
+
+    /// Texts in which the pattern should find `answer`: what it matches around the answer, as short as that can be, and what
+    /// may follow. None where no such text is found.
+    pub fn examples(&self, answer: &str) -> Vec<String> {
+        match &self.place {
+            Place::Boxed => vec![format!(r"\boxed{{{answer}}}")],
+            Place::Pattern(pattern) => {
+                let marks = matches!(
+                    self.read_as,
+                    AnswerKind::Number | AnswerKind::Letter | AnswerKind::Choice(_)
+                );
+                pattern::examples(pattern, answer, marks)
+            }
+        }
+    }
+
     /// What the answers are compared as.
     pub fn kind(&self) -> &AnswerKind {
         &self.kind
@@ -317,7 +341,12 @@ mod tests {
         let same = |kind: AnswerKind, a: &str, b: &str| kind.canonical(a) == kind.canonical(b);
         assert!(same(AnswerKind::Text, "36,  63", "36, 63"));
         assert!(!same(AnswerKind::Text, "18", "18.0"));
-        assert!(same(AnswerKind::IgnoreCase, "Yes", "yes"));
+        for other in ["yes", "YES.", "**Yes**", "\"yes\""] {
+            assert!(same(AnswerKind::IgnoreCase, "Yes", other), "{other}");
+        }
+        assert!(same(AnswerKind::IgnoreCase, "U.S.", "u.s."));
+        assert!(!same(AnswerKind::IgnoreCase, "*", "."));
+        assert!(!same(AnswerKind::IgnoreCase, "2.50", "2"));
         for other in ["$18", "18.00", "$18.00", "18.0", "018", "1.8e1", "36/2"] {
             assert!(same(AnswerKind::Number, "18", other), "{other}");
         }

@@ -40,7 +40,8 @@ pub struct Args {
     /// Stop when M paths have finished, and vote on these (short-m@k).
     #[arg(long, value_name = "M")]
     first_finished: Option<usize>,
-    /// Regular expression that finds the answer in a path's text: its last match, its first group.
+    /// Regular expression that finds the answer in a path's text: its last match, the first group that took part. Or
+    /// \boxed{}.
     #[arg(long, value_name = "RE")]
     answer_pattern: Option<String>,
     /// Divides the logits; 0 is greedy.

@@ -47,7 +47,7 @@ impl<'a> Rollouts<'a> {
         if self.is_empty() {
             return Ok(None);
         }
-        let reader = self.workload.reader(item)?;
+        let reader = self.workload.reader(item);
         let mut rates = BTreeMap::new();
         for &length in self
             .prefix_tokens

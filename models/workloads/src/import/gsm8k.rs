@@ -12,7 +12,9 @@ scorer = "numeric"
 
 [prompt]
 system = "Solve the problem step by step. End with 'The answer is N.'"
-answer_pattern = 'answer is:?\s*(-?\$?[\d,]*\.?\d+)'
+# A mark: the number that follows is the answer, however it is written.
+answer_pattern = '(?i)answer(?: is|:)+|####'
+answer_kind = "number"
 
 [prompt.sampling]
 temperature = 0.7

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Record};
+use curt::reading::boxed;
+
 use super::{Item, Parts, Result, gsm8k};
 use crate::Error;
 use crate::workload::Part;
@@ -15,7 +17,8 @@ scorer = "exact"
 
 [prompt]
 system = 'Solve the problem step by step. Put the final answer in \boxed{}.'
-answer_pattern = '\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}'
+# What stands in the last box, braces within it and all.
+answer_pattern = '\boxed{}'
 
 [prompt.sampling]
 temperature = 0.7
@@ -74,31 +77,6 @@ fn item(id: String, record: &Record<'_>) -> Result<Item> {
     })
 }
 
-/// What stands in the last `\boxed{…}` or `\fbox{…}`, braces within it and all; `\boxed 7` gives the 7.
-fn boxed(solution: &str) -> Option<&str> {
-    let (at, mark) = ["\\boxed", "\\fbox"]
-        .into_iter()
-        .filter_map(|mark| Some((solution.rfind(mark)?, mark)))
-        .max()?;
-    let rest = &solution[at + mark.len()..];
-    let Some(inner) = rest.strip_prefix('{') else {
-        let word = rest.trim_start().split(['$', ' ', '\n', '.', ',']).next()?;
-        return (rest.starts_with(' ') && !word.is_empty()).then_some(word);
-    };
-    let mut depth = 1;
-    for (at, character) in inner.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(&inner[..at]).filter(|found| !found.trim().is_empty());
-        }
-    }
-    None
-}
-
 /// The problem files of a part by subject and number.
 fn problems(folder: &Path) -> Result<Vec<(String, u64, PathBuf)>> {
     let mut found = Vec::new();
@@ -135,25 +113,4 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     entries
         .map(|entry| entry.map(|e| e.path()).map_err(failed))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::boxed;
-
-    #[test]
-    fn the_last_box_counts_with_the_braces_within_it() {
-        for (solution, answer) in [
-            (r"So $\boxed{\frac{1}{2}}$.", Some(r"\frac{1}{2}")),
-            (r"\boxed{1} and then \boxed{2}", Some("2")),
-            (r"\boxed{1} and then \fbox{3}", Some("3")),
-            (r"$\boxed 7$.", Some("7")),
-            (r"\boxed{\text{é}}", Some(r"\text{é}")),
-            (r"\boxed{1", None),
-            (r"\boxed{ }", None),
-            ("no box", None),
-        ] {
-            assert_eq!(boxed(solution), answer, "{solution}");
-        }
-    }
 }

@@ -1,12 +1,14 @@
 //! A JSON object of a foreign file, whose fields are asked for by name.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::rows::kind;
 use crate::{Error, Result};
+
+/// Most bytes of a file that is imported.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// One object, and where it stands.
 pub struct Record<'a> {
@@ -109,9 +111,9 @@ pub fn json_lines(file: &Path) -> Result<Vec<(String, Value)>> {
 }
 
 fn read(file: &Path) -> Result<String> {
-    fs::read_to_string(file).map_err(|source| Error::Io {
-        file: file.into(),
-        action: "cannot be read as UTF-8 text",
-        source,
-    })
+    Ok(curt::files::read_text(
+        file,
+        MOST_BYTES,
+        "cannot be read as UTF-8 text",
+    )?)
 }

@@ -12,7 +12,9 @@ scorer = "choice"
 
 [prompt]
 system = "Choose the right answer. End with 'The answer is X.', where X is its letter."
-answer_pattern = 'answer is:?\s*\(?([A-Z])\b'
+# A mark: the choice that follows is the answer, by its letter or in full.
+answer_pattern = '(?i)answer(?: is|:)+'
+answer_kind = "letter"
 
 [prompt.sampling]
 temperature = 0.7
@@ -32,7 +34,7 @@ pub fn read(input: &Path) -> Result<Parts> {
     let whole = Record::new(&file, "the file".into(), &value)?;
     let mut parts = Parts::default();
     for (number, value) in whole.fields {
-        let record = Record::new(&file, format!("problem {number}"), value)?;
+        let record = Record::new(&file, format!("problem {}", number.escape_debug()), value)?;
         let part = match record.text("split")? {
             "train" => Part::Train,
             "test" => Part::HeldOut,

@@ -15,7 +15,8 @@ scorer = { kind = "exact", ignore_case = true }
 
 [prompt]
 system = "Answer the question about the image. End with 'Answer: ' and one word or a short phrase, a number in digits."
-answer_pattern = '(?i)answer:\s*([^\n.]+)'
+answer_pattern = '(?i)answer:\s*([^\n]+)'
+answer_kind = "ignore_case"
 
 [prompt.sampling]
 temperature = 0.7

@@ -22,7 +22,7 @@ pub use item::Item;
 pub enum Scorer {
     /// The same text, white space apart.
     Exact {
-        /// Capitals and small letters are the same.
+        /// Neither capitals count nor what stands around it: quotes, emphasis, a full stop.
         ignore_case: bool,
     },
     /// The same number, as [`curt::reading::number`] reads it.
@@ -50,6 +50,8 @@ pub enum Scorer {
 
 /// How long a command may take where it does not say.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that one may take: a run asks thousands of times.
+const MOST_TIMEOUT: Duration = Duration::from_secs(3600);
 
 impl Scorer {
     /// The scorer of a workload that names none.
@@ -129,8 +131,8 @@ impl Scorer {
                     COMMAND_TIMEOUT.as_secs_f64(),
                 )?)
                 .ok()
-                .filter(|t| !t.is_zero())
-                .ok_or("timeout_s is no length of time")?,
+                .filter(|t| !t.is_zero() && *t <= MOST_TIMEOUT)
+                .ok_or("timeout_s is no length of time up to 3600 s")?,
             },
         })
     }
