@@ -103,13 +103,14 @@ fn mean() -> Pooling {
     }
 }
 
-fn attend() -> Pooling {
+/// Attention whose queries are rotated in all of their elements, as the packages here rotate their keys.
+fn attend(package: &Package) -> Pooling {
     Pooling::Attend {
         queries: 3,
         window: 24,
         rotary: Some(Rotary {
             theta: 1e4,
-            dims: 32,
+            dims: package.graph().geometry().head_dim,
             interleaved: false,
         }),
     }
@@ -150,7 +151,7 @@ fn a_check_leaves_the_next_logits_as_they_are() {
     }
     let mut engine = engine(reasoner());
     let plain = ask(&mut engine, &options(Vec::new()));
-    for pooling in [mean(), attend()] {
+    for pooling in [mean(), attend(engine.package())] {
         let signal = signal(engine.package(), pooling, 8);
         let checks = [1, 12, 29].map(|at| check(at, &signal, Keep::All)).to_vec();
         let checked = ask(&mut engine, &options(checks));
@@ -305,7 +306,7 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
         {
             return;
         }
-        for (pooling, hidden) in [(mean(), 8), (attend(), 0)] {
+        for (pooling, hidden) in [(mean(), 8), (attend(engine.package()), 0)] {
             let file = arbitrary_head(engine.package(), pooling, hidden);
             let head = StopHead::new(file).unwrap();
             let at = [5, 12];
@@ -492,7 +493,7 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     let package = Package::open(&reasoner()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("head.safetensors");
-    for pooling in [mean(), attend()] {
+    for pooling in [mean(), attend(&package)] {
         for hidden in [0, 8] {
             let head = arbitrary_head(&package, pooling.clone(), hidden);
             head.write(&file).unwrap();
@@ -568,10 +569,77 @@ fn a_head_is_read_back_and_a_foreign_or_broken_one_refused() {
     let error = wrong.write(&file).unwrap_err().to_string();
     assert!(error.contains("finite"), "{error}");
 
-    let weight = arbitrary_head(&package, attend(), 8).output.0[0].to_le_bytes();
+    let weight = arbitrary_head(&package, attend(&package), 8).output.0[0].to_le_bytes();
     let at = whole.windows(4).position(|w| w == weight).unwrap();
     let mut bytes = whole.clone();
     bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&broken, bytes).unwrap();
     assert!(refusal(&broken, &package).contains("finite"));
+}
+
+/// Parts that contradict each other, sizes that no memory holds, and caches that a head cannot read: errors, never a panic.
+#[test]
+fn a_head_called_wrongly_is_an_error() {
+    if !support::library_or_skip("a_head_called_wrongly_is_an_error") {
+        return;
+    }
+    let mut engine = engine(reasoner());
+    ask(&mut engine, &options(Vec::new()));
+    let package = engine.package();
+    type Edit = fn(&mut HeadFile);
+    let parts: [(&str, Edit); 10] = [
+        ("no shift", |h| h.shift.clear()),
+        ("a short shift", |h| h.shift.truncate(3)),
+        ("more hidden units", |h| h.header.hidden = 9),
+        ("no hidden units", |h| h.header.hidden = 0),
+        ("head_dim 0", |h| h.header.kv.as_mut().unwrap().head_dim = 0),
+        ("head_dim 64", |h| {
+            h.header.kv.as_mut().unwrap().head_dim = 64
+        }),
+        ("kv_heads 9", |h| h.header.kv.as_mut().unwrap().kv_heads = 9),
+        ("1,000 n-grams", |h| h.prefix_ngrams = vec![[1, 2]; 1000]),
+        ("queries without attention", |h| h.queries = vec![1.0]),
+        ("attention without queries", |h| {
+            h.header.kv.as_mut().unwrap().pooling = Pooling::Attend {
+                queries: 2,
+                window: 3,
+                rotary: None,
+            };
+        }),
+    ];
+    for (what, edit) in parts {
+        let mut file = arbitrary_head(package, mean(), 8);
+        edit(&mut file);
+        let error = StopHead::new(file).expect_err(what).to_string();
+        assert!(error.contains("expected"), "{what}: {error}");
+    }
+
+    let head = StopHead::new(arbitrary_head(package, mean(), 8)).unwrap();
+    for paths in [usize::MAX, usize::MAX / 4, 1 << 45] {
+        let error = head.buffers(paths).unwrap_err().to_string();
+        assert!(error.contains("expected so few"), "{error}");
+    }
+    let score = |head: &StopHead, of: &StopHead, paths, row| {
+        let prefix = PathPrefix {
+            row,
+            tokens: &[1, 2, 3],
+            logprobs: &[-1.0],
+        };
+        let mut buffers = of.buffers(paths).unwrap();
+        let mut scores = Vec::new();
+        head.score(engine.kv(), &[1], &[prefix], &mut buffers, &mut scores)
+    };
+    score(&head, &head, 1, 0).unwrap();
+    let other = StopHead::new(arbitrary_head(package, mean(), 0)).unwrap();
+    let mut deep = arbitrary_head(package, mean(), 8);
+    deep.header.kv.as_mut().unwrap().layers = vec![0, 99];
+    let deep = StopHead::new(deep).unwrap();
+    for (what, result) in [
+        ("row 99", score(&head, &head, 1, 99)),
+        ("no buffers", score(&head, &head, 0, 0)),
+        ("another head's buffers", score(&head, &other, 1, 0)),
+        ("layer 99", score(&deep, &deep, 1, 0)),
+    ] {
+        assert!(matches!(result, Err(Error::Shape(_))), "{what}: {result:?}");
+    }
 }
