@@ -1,9 +1,14 @@
 //! What a question got: text, votes, and what they cost. A number that was not measured is absent.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::kv::KvPlan;
-use crate::paths::{CheckTaken, FinishReason, PathId, PathScore, Vote};
+use crate::metrics;
+use crate::paths::{
+    CheckTaken, FinishReason, Launched, PathId, PathScore, ReasoningPath, Vote, VoteRule,
+};
 use crate::session::Placement;
 
 /// The answer to a question.
@@ -23,6 +28,8 @@ pub struct Answer {
     /// What was asked for and is not quite what was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Token ids of the prompt, as template and tokenizer made them.
+    pub prompt: Vec<u32>,
     /// Every path, by number.
     pub paths: Vec<PathAnswer>,
     /// Tokens by phase.
@@ -109,4 +116,112 @@ pub struct PhaseTimes {
     pub first_token_ms: f64,
     /// From the question to the answer.
     pub total_ms: f64,
+}
+
+/// What an answer is made of beside what the launch gave.
+pub(crate) struct Course {
+    pub(crate) notes: Vec<String>,
+    /// The rule of the vote, where there is one.
+    pub(crate) vote: Option<VoteRule>,
+    pub(crate) seed: u64,
+    pub(crate) prompt: Vec<u32>,
+    /// Tokens of the prompt that were cached already.
+    pub(crate) reused: usize,
+    pub(crate) kv: KvPlan,
+    pub(crate) logits_bytes: u64,
+    pub(crate) placement: Placement,
+    pub(crate) load: Duration,
+    pub(crate) prefill: Duration,
+    /// From the question to the first token.
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) total: Duration,
+}
+
+impl Answer {
+    /// The answer that `launched` comes to.
+    pub(crate) fn of(course: Course, launched: Launched) -> Self {
+        let times = PhaseTimes::of(&course, &launched);
+        let paths: Vec<PathAnswer> = launched.paths.into_iter().map(PathAnswer::of).collect();
+        let votes = match course.vote {
+            Some(_) => launched.votes,
+            None => Vec::new(),
+        };
+        // Without a vote, the first path that came to its end: a dropped one broke off.
+        let speaker = votes.first().map(|v| v.paths[0]);
+        let speaker = speaker.or_else(|| paths.iter().position(|path| path.finish.votes()));
+        Self {
+            answer: match course.vote {
+                Some(_) => votes.first().map(|v| v.answer.clone()),
+                None if paths.len() == 1 => paths[0].answer.clone(),
+                None => None,
+            },
+            text: paths[speaker.unwrap_or(0)].text.clone(),
+            tokens: TokenCounts::of(&course, &paths),
+            times,
+            votes,
+            checks: launched.checks,
+            notes: course.notes,
+            prompt: course.prompt,
+            paths,
+            kv: course.kv,
+            logits_bytes: course.logits_bytes,
+            placement: course.placement,
+            seed: course.seed,
+            peak_resident_bytes: metrics::peak_resident_bytes(),
+        }
+    }
+}
+
+impl PathAnswer {
+    fn of(path: ReasoningPath) -> Self {
+        Self {
+            id: path.id,
+            mean_logprob: path.mean_logprob(),
+            // A launch leaves none without.
+            finish: path.finish.unwrap_or(FinishReason::Interrupted),
+            dropped_at_tokens: path.scores.iter().find(|s| !s.kept).map(|s| s.at_tokens),
+            text: path.text,
+            answer: path.answer,
+            scores: path.scores,
+            tokens: path.tokens,
+            logprobs: path.logprobs,
+        }
+    }
+}
+
+impl TokenCounts {
+    fn of(course: &Course, paths: &[PathAnswer]) -> Self {
+        let of = |votes: &[bool]| {
+            let these = paths.iter().filter(|p| votes.contains(&p.finish.votes()));
+            these.map(|p| p.tokens.len()).sum::<usize>()
+        };
+        Self {
+            prompt: course.prompt.len(),
+            reused: course.reused,
+            prefilled: course.prompt.len() - course.reused,
+            generated: of(&[true, false]),
+            unused: of(&[false]),
+        }
+    }
+}
+
+impl PhaseTimes {
+    fn of(course: &Course, launched: &Launched) -> Self {
+        let of_checks = |part: fn(&CheckTaken) -> f64| {
+            let sum = launched.checks.iter().map(part).sum::<f64>();
+            (!launched.checks.is_empty()).then_some(sum)
+        };
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+        Self {
+            load_ms: milliseconds(course.load),
+            prefill_ms: milliseconds(course.prefill),
+            fork_ms: milliseconds(launched.fork),
+            decode_ms: milliseconds(launched.decode),
+            check_ms: of_checks(|c| c.score_ms),
+            compact_ms: of_checks(|c| c.compact_ms),
+            vote_ms: course.vote.map(|_| milliseconds(launched.vote)),
+            first_token_ms: milliseconds(course.first_token.unwrap_or_default()),
+            total_ms: milliseconds(course.total),
+        }
+    }
 }

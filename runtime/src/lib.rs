@@ -37,7 +37,9 @@ pub mod reading;
 pub mod session;
 
 pub use answer::Answer;
-pub use engine::{AskOptions, Engine, EngineOptions, Event, Question};
+pub use engine::{
+    AskError, AskOptions, Engine, EngineOptions, Event, PruneOptions, Question, Voting,
+};
 pub use error::{Error, Result};
 pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
 pub use paths::VoteRule;

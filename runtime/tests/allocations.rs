@@ -5,12 +5,11 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use curt::Package;
 use curt::generate::Sampling;
-use curt::paths::{Ending, Launch, PathId, launch};
+use curt::paths::{Ending, Launch, Launched, Next, PathId, TokenSource, Watch, launch};
 use support::{decoder, never, tokens};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -40,6 +39,33 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// Ends paths at different lengths, so that rows move.
+struct EndsApart;
+
+impl TokenSource for EndsApart {
+    fn next(&mut self, path: PathId, tokens: &[u32]) -> Next {
+        match tokens.len() {
+            taken if taken == 20 + path => Next::Last(1),
+            taken if taken % 5 == 4 => Next::Forced(2),
+            taken if taken % 5 == 3 => Next::Masked,
+            _ => Next::Drawn,
+        }
+    }
+
+    fn mask(&mut self, _path: PathId, _tokens: &[u32], logits: &mut [f32]) {
+        logits[0] = f32::NEG_INFINITY;
+    }
+}
+
+/// Allocations so far, at every token.
+struct Counts(Vec<usize>);
+
+impl Watch for Counts {
+    fn token(&mut self, _path: PathId, _token: u32) {
+        self.0.push(ALLOCATIONS.load(Ordering::Relaxed));
+    }
+}
+
 #[test]
 fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
     if !support::library_or_skip(
@@ -62,6 +88,8 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
         },
         Sampling {
             repetition_penalty: 1.2,
+            no_repeat_ngram_size: 3,
+            min_length: 30,
             ..warm
         },
     ];
@@ -84,26 +112,20 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
                 sampling,
                 seed: 3,
                 max_tokens: 40,
+                context_tokens: 24 + 40,
                 eos_ids: &[],
+                reading: None,
                 checks: &[],
                 show_kv_at: &[],
                 ending: Ending::default(),
                 cancel: &cancel,
             };
             // Counts at the first and at the last token of each path lie around all steps between.
-            let mut counts = Vec::with_capacity(8 * 40);
-            let mut ended = [0usize; 8];
-            launch(&mut decoder, &launched, &mut |path: PathId, _: u32| {
-                counts.push(ALLOCATIONS.load(Ordering::Relaxed));
-                ended[path] += 1;
-                // Paths leave at different lengths, so that rows move.
-                Ok(if ended[path] > 20 + path {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                })
-            })
-            .unwrap();
+            let mut counts = Counts(Vec::with_capacity(8 * 40));
+            launch(&mut decoder, &launched, &mut EndsApart, &mut counts)
+                .and_then(Launched::whole)
+                .unwrap();
+            let counts = counts.0;
             let (first, last) = (counts[0], counts[counts.len() - 1]);
             assert_eq!(
                 last - first,

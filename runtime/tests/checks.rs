@@ -14,7 +14,9 @@ use curt::head::{
 };
 use curt::package::Rotary;
 use curt::paths::{Check, Ending, FinishReason, Keep, Policy, Signal, Trace, replay};
-use curt::{AnswerKind, AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule};
+use curt::{
+    AnswerKind, AskOptions, Engine, Error, Package, Question, SamplingDefaults, VoteRule, Voting,
+};
 use support::{engine, reasoner, tiny};
 
 const QUESTION: &str = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7, 12, 2, 3, 11, 8, 9. What comes out?";
@@ -124,7 +126,7 @@ fn signal(package: &Package, pooling: Pooling, hidden: usize) -> Signal {
 fn options(checks: Vec<Check>) -> AskOptions {
     AskOptions {
         paths: 16,
-        vote: Some(VoteRule::Majority),
+        vote: Voting::By(VoteRule::Majority),
         seed: 11,
         checks,
         reuse: false,
@@ -313,7 +315,7 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
             let signal = Signal::Head(Arc::new(head.clone()));
             let options = AskOptions {
                 paths: 6,
-                vote: None,
+                vote: Voting::Off,
                 sampling: SamplingDefaults {
                     temperature: Some(1.0),
                     max_tokens: Some(20),
@@ -379,8 +381,17 @@ fn a_check_that_fails_is_an_error_and_the_engine_goes_on() {
     let error = engine
         .ask(&QUESTION.into(), &asked, &mut |_| {})
         .unwrap_err();
-    assert!(matches!(error, Error::Check { tokens: 12, .. }), "{error}");
+    assert!(
+        matches!(error.error, Error::Check { tokens: 12, .. }),
+        "{error}"
+    );
+    let partial = error.partial.unwrap();
     let plain = ask(&mut engine, &options(Vec::new()));
+    for (part, whole) in partial.paths.iter().zip(&plain.paths) {
+        assert_eq!(part.finish, FinishReason::Interrupted);
+        assert_eq!(part.tokens, whole.tokens[..12]);
+        assert!(whole.text.starts_with(&part.text) && !part.text.is_empty());
+    }
     assert_eq!(plain.paths.len(), 16);
 }
 
@@ -431,7 +442,7 @@ fn what_a_check_could_not_honour_is_said() {
     let notes = |engine: &mut Engine, at, temperature, room| {
         let tokens = support::tokens(engine.package(), context - room, 1);
         let options = AskOptions {
-            vote: None,
+            vote: Voting::Off,
             sampling: SamplingDefaults {
                 temperature: Some(temperature),
                 max_tokens: Some(20),
@@ -480,7 +491,7 @@ fn what_cannot_be_honoured_is_refused() {
         assert!(error.starts_with(option), "{error}");
     }
     let unvoted = AskOptions {
-        vote: None,
+        vote: Voting::Off,
         early_vote: true,
         ..options(Vec::new())
     };

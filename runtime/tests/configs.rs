@@ -113,8 +113,8 @@ fn settings_that_are_no_sampling_hold_without_sampling() {
             ..SamplingDefaults::default()
         }
     );
-    assert_eq!(package.token_rules().no_repeat_ngram_size, 2);
-    assert_eq!(package.token_rules().min_length_tokens, 40);
+    assert_eq!(package.sampling().no_repeat_ngram_size, Some(2));
+    assert_eq!(package.sampling().min_length, Some(40));
     assert!(package.notes().is_empty(), "{:?}", package.notes());
 }
 

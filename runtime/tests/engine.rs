@@ -9,7 +9,7 @@ use curt::answer::Answer;
 use curt::paths::FinishReason;
 use curt::{
     AskOptions, CancelToken, Engine, Error, Event, Message, PromptFile, Question, Role,
-    SamplingDefaults, VoteRule,
+    SamplingDefaults, VoteRule, Voting,
 };
 use support::{reasoner, tiny};
 
@@ -28,7 +28,10 @@ fn ask(engine: &mut Engine, question: &Question, options: &AskOptions) -> Answer
 }
 
 fn refused(engine: &mut Engine, question: &Question, options: &AskOptions) -> Error {
-    engine.ask(question, options, &mut |_| {}).unwrap_err()
+    engine
+        .ask(question, options, &mut |_| {})
+        .unwrap_err()
+        .into()
 }
 
 fn all_tokens(answer: &Answer) -> Vec<&[u32]> {
@@ -43,7 +46,7 @@ fn sixteen_paths_vote_and_the_same_seed_gives_the_same_paths() {
     let mut engine = support::engine(reasoner());
     let options = AskOptions {
         paths: 16,
-        vote: Some(VoteRule::Majority),
+        vote: Voting::By(VoteRule::Majority),
         seed: 5,
         ..AskOptions::default()
     };
@@ -210,21 +213,37 @@ fn cancelling_takes_effect_within_a_token() {
         ..AskOptions::default()
     };
     let mut seen = 0;
-    let error = engine
-        .ask(&QUESTION.into(), &options, &mut |event| {
-            if let Event::Token { .. } = event {
+    let mut streamed = vec![String::new(); 4];
+    let failed = engine
+        .ask(&QUESTION.into(), &options, &mut |event| match event {
+            Event::Token { .. } => {
                 seen += 1;
                 if seen == 41 {
                     ask_for_it.send(()).unwrap();
                     wait.recv_timeout(Duration::from_secs(60)).unwrap();
                 }
             }
+            Event::Text { path, text } => streamed[path].push_str(text),
+            _ => {}
         })
         .unwrap_err();
     thread.join().unwrap();
     // Cancelled while the 11th token of the four paths was handed out: none of them gets a 12th.
-    assert!(matches!(error, Error::Cancelled { tokens: 44 }), "{error}");
+    assert!(
+        matches!(failed.error, Error::Cancelled { tokens: 44 }),
+        "{failed}"
+    );
     assert_eq!(seen, 44);
+    // And what they had is not lost.
+    let partial = failed.partial.unwrap();
+    assert_eq!(partial.tokens.generated, 44);
+    for (path, text) in partial.paths.iter().zip(&streamed) {
+        assert_eq!(path.finish, FinishReason::Interrupted);
+        assert_eq!(path.tokens.len(), 11);
+        assert!(!text.is_empty());
+        assert_eq!(path.text, *text);
+    }
+    assert!(partial.votes.is_empty());
     // The engine is asked again, with another token.
     let options = AskOptions {
         cancel: CancelToken::new(),
@@ -255,7 +274,10 @@ fn a_long_prefill_is_stopped_inside_onnx_runtime() {
             }
         })
         .unwrap_err();
-    assert!(matches!(error, Error::Cancelled { tokens: 0 }), "{error}");
+    assert!(
+        matches!(error.error, Error::Cancelled { tokens: 0 }),
+        "{error}"
+    );
     // Cancelled from another thread at many moments of a prefill: an answer or a cancellation, and the engine lives.
     for microseconds in (0..4000).step_by(400) {
         let cancel = CancelToken::new();
@@ -270,8 +292,8 @@ fn a_long_prefill_is_stopped_inside_onnx_runtime() {
             ..options.clone()
         };
         match engine.ask(&prompt, &options, &mut |_| {}) {
-            Ok(_) | Err(Error::Cancelled { .. }) => {}
-            Err(other) => panic!("{other}"),
+            Ok(_) => {}
+            Err(failed) => assert!(matches!(failed.error, Error::Cancelled { .. }), "{failed}"),
         }
         thread.join().unwrap();
     }
@@ -341,7 +363,7 @@ fn what_cannot_be_answered_is_refused_with_its_remedy() {
             "`answer_pattern`",
             QUESTION.into(),
             AskOptions {
-                vote: Some(VoteRule::Majority),
+                vote: Voting::By(VoteRule::Majority),
                 prompt: Some(PromptFile::default()),
                 ..fine()
             },
@@ -431,4 +453,135 @@ fn the_context_ends_a_path_that_would_go_on() {
     let answer = ask(&mut engine, &Question::Tokens(prompt), &options);
     assert_eq!(answer.tokens.generated, 3);
     assert_eq!(answer.paths[0].finish, FinishReason::Context);
+}
+
+#[test]
+fn an_error_in_mid_answer_keeps_what_there_was() {
+    if !support::library_or_skip("an_error_in_mid_answer_keeps_what_there_was") {
+        return;
+    }
+    let mut engine = support::engine(reasoner());
+    let options = |cancel| AskOptions {
+        paths: 16,
+        seed: 5,
+        vote: Voting::By(VoteRule::Majority),
+        cancel,
+        ..AskOptions::default()
+    };
+    let whole = ask(&mut engine, &QUESTION.into(), &options(CancelToken::new()));
+    // Cancelled once a path has come to its end, while others go on.
+    let ends = |paths: &[curt::answer::PathAnswer]| paths.iter().map(|p| p.tokens.len()).min();
+    let first_end = ends(&whole.paths).unwrap();
+    let cancel = CancelToken::new();
+    let stop = cancel.clone();
+    let mut taken = [0; 16];
+    let failed = engine
+        .ask(&QUESTION.into(), &options(cancel), &mut |event| {
+            if let Event::Token { path } = event {
+                taken[path] += 1;
+                if taken[path] > first_end {
+                    stop.cancel();
+                }
+            }
+        })
+        .unwrap_err();
+    assert!(matches!(failed.error, Error::Cancelled { .. }), "{failed}");
+    let partial = failed.partial.unwrap();
+    let mut ended = 0;
+    for (part, all) in partial.paths.iter().zip(&whole.paths) {
+        assert!(all.tokens.starts_with(&part.tokens));
+        if part.finish == FinishReason::Interrupted {
+            assert!(all.text.starts_with(&part.text));
+            assert_eq!(part.answer, None);
+        } else {
+            ended += 1;
+            assert_eq!((part.finish, &part.answer), (all.finish, &all.answer));
+        }
+    }
+    assert!((1..16).contains(&ended), "{ended}");
+    let voted: usize = partial.votes.iter().map(|v| v.paths.len()).sum();
+    let answered = partial.paths.iter().filter(|p| p.answer.is_some()).count();
+    assert_eq!(voted, answered);
+}
+
+#[test]
+fn what_is_known_is_rebuilt_only_in_order() {
+    if !support::library_or_skip("what_is_known_is_rebuilt_only_in_order") {
+        return;
+    }
+    let mut engine = support::engine(reasoner());
+    let prompt = support::tokens(engine.package(), 12, 1);
+    let long = support::tokens(engine.package(), 9, 2);
+    let paths: [&[u32]; 3] = [&long, &[], &long[..4]];
+    let unknown: [&[u32]; 1] = [&[5, u32::MAX, 5]];
+    let mut rebuild = |prompt: &[u32], paths: &[&[u32]], at: &[usize]| {
+        let mut seen = Vec::new();
+        let done = engine.rebuild(prompt, paths, at, &mut |cached| {
+            let mut rows = cached.rows.to_vec();
+            rows.sort_unstable();
+            seen.push((cached.at_tokens, rows, cached.kv.len()));
+            Ok(())
+        });
+        done.map(|()| seen).map_err(|e| e.to_string())
+    };
+    assert_eq!(
+        rebuild(&prompt, &paths, &[2, 5, 100]).unwrap(),
+        [(2, vec![0, 2], 14), (5, vec![0], 17)]
+    );
+    for at in [&[20, 10][..], &[5, 5], &[0], &[0, 3]] {
+        let refused = rebuild(&prompt, &paths, at).unwrap_err();
+        assert!(refused.starts_with("`at_tokens`"), "{refused}");
+    }
+    let refused = [
+        (rebuild(&[], &paths, &[3]), "`prompt`"),
+        (
+            rebuild(&[u32::MAX], &paths, &[3]),
+            "`prompt`: expected token ids",
+        ),
+        (rebuild(&prompt, &[], &[3]), "`paths`"),
+        (
+            rebuild(&prompt, &unknown, &[2]),
+            "`paths`: expected token ids",
+        ),
+    ];
+    for (refused, said) in refused {
+        let refused = refused.unwrap_err();
+        assert!(refused.starts_with(said), "{refused}");
+    }
+    let mut visits = 0;
+    let failed = engine.rebuild(&prompt, &paths, &[2, 3], &mut |_| {
+        visits += 1;
+        Err(Error::Cancelled { tokens: 7 })
+    });
+    assert!(matches!(failed, Err(Error::Cancelled { tokens: 7 })));
+    assert_eq!(visits, 1);
+    // And after all that it answers.
+    let options = AskOptions {
+        sampling: sampling(0.0, 8),
+        ..AskOptions::default()
+    };
+    ask(&mut engine, &QUESTION.into(), &options);
+}
+
+#[test]
+fn a_length_that_is_never_reached_is_refused() {
+    if !support::library_or_skip("a_length_that_is_never_reached_is_refused") {
+        return;
+    }
+    let mut engine = support::engine(reasoner());
+    for shown in [
+        vec![0],
+        vec![1, 1],
+        vec![10, 5],
+        vec![5, usize::MAX],
+        vec![40],
+    ] {
+        let options = AskOptions {
+            show_kv_at: shown.clone(),
+            sampling: sampling(0.0, 40),
+            ..AskOptions::default()
+        };
+        let error = refused(&mut engine, &QUESTION.into(), &options).to_string();
+        assert!(error.starts_with("`show_kv_at`"), "{shown:?}: {error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The sampler against the plainest possible one, in f64.
 
 use curt::Error;
-use curt::generate::{PathRandom, Sampler, Sampling};
+use curt::generate::{Before, PathRandom, Sampler, Sampling};
 
 /// Probabilities after every filter, in the order of transformers: penalty, temperature, top-k, top-p, min-p.
 fn oracle(logits: &[f32], before: &[u32], sampling: &Sampling) -> Vec<f64> {
@@ -51,6 +51,81 @@ fn logits(vocabulary: usize, salt: u64) -> Vec<f32> {
         .collect()
 }
 
+/// The id that ends a path.
+const EOS: u32 = 7;
+
+fn after(tokens: &[u32]) -> Before<'_> {
+    // The first half as the prompt's: where one ends and the other begins must not matter.
+    let (prompt, tokens) = tokens.split_at(tokens.len() / 2);
+    Before { prompt, tokens }
+}
+
+#[test]
+fn a_run_of_tokens_is_not_repeated_and_a_short_path_not_ended() {
+    let mut random = PathRandom::new(0);
+    let mut next = |sampling: Sampling, logits: &[f32], before: &[u32]| {
+        let mut sampler = Sampler::new(sampling, logits.len(), &[EOS]).unwrap();
+        let drawn = sampler.draw(logits, after(before), None, &mut random, (0, 0));
+        drawn.unwrap().token
+    };
+    // 3 is likeliest, then 4, then the end.
+    let mut logits = vec![0.0; 10];
+    (logits[3], logits[4], logits[EOS as usize]) = (9.0, 8.0, 7.0);
+    let ngram = |no_repeat_ngram_size| Sampling {
+        no_repeat_ngram_size,
+        ..Sampling::default()
+    };
+    for (size, before, expected) in [
+        (1, &[3u32, 1][..], 4),
+        (1, &[3, 4], EOS),
+        (2, &[1, 3, 2, 1], 4),
+        (2, &[1, 3, 1, 4, 1], EOS),
+        (2, &[2, 3, 1], 3),
+        (3, &[1, 2, 3, 5, 1, 2], 4),
+        (3, &[1, 2, 3, 5, 2], 3),
+        // Too short for any run, or just as long as one.
+        (3, &[1, 2], 3),
+        (3, &[1, 2, 3], 3),
+        (2, &[3, 3], 4),
+        (50, &[3], 3),
+    ] {
+        assert_eq!(
+            next(ngram(size), &logits, before),
+            expected,
+            "{size} {before:?}"
+        );
+    }
+    logits[EOS as usize] = 10.0;
+    let short = |min_length| Sampling {
+        min_length,
+        ..Sampling::default()
+    };
+    assert_eq!(next(short(4), &logits, &[1, 2, 3]), 3);
+    assert_eq!(next(short(3), &logits, &[1, 2, 3]), EOS);
+    // Where all are banned, one is drawn all the same.
+    let mut all = vec![0.0; 2];
+    all[1] = 1.0;
+    assert_eq!(next(ngram(1), &all, &[0, 1]), 0);
+}
+
+#[test]
+fn a_mask_hides_tokens_and_changes_no_probability() {
+    let mut sampler = Sampler::new(Sampling::default(), 100, &[EOS]).unwrap();
+    let logits = logits(100, 5);
+    let mut random = PathRandom::new(0);
+    let free = sampler.draw(&logits, after(&[]), None, &mut random, (0, 0));
+    let free = free.unwrap();
+    let mut mask = |logits: &mut [f32]| logits[free.token as usize] = f32::NEG_INFINITY;
+    let masked = sampler.draw(&logits, after(&[]), Some(&mut mask), &mut random, (0, 0));
+    let masked = masked.unwrap();
+    assert_ne!(masked.token, free.token);
+    let forced = sampler.forced(&logits, masked.token, (0, 0)).unwrap();
+    assert_eq!(forced, masked);
+    let mut nothing = |logits: &mut [f32]| logits.fill(f32::NEG_INFINITY);
+    let refused = sampler.draw(&logits, after(&[]), Some(&mut nothing), &mut random, (0, 0));
+    assert!(refused.unwrap_err().to_string().starts_with("`mask`"));
+}
+
 #[test]
 fn draws_follow_the_filtered_distribution() {
     const DRAWS: usize = 6_000;
@@ -91,12 +166,12 @@ fn draws_follow_the_filtered_distribution() {
         let logits = logits(vocabulary, 1);
         for sampling in cases {
             let expected = oracle(&logits, &before, &sampling);
-            let mut sampler = Sampler::new(sampling, vocabulary).unwrap();
+            let mut sampler = Sampler::new(sampling, vocabulary, &[EOS]).unwrap();
             let mut random = PathRandom::new(42);
             let mut counts = vec![0usize; vocabulary];
             for step in 0..DRAWS {
                 let drawn = sampler
-                    .draw(&logits, before.iter(), &mut random, (0, step))
+                    .draw(&logits, after(&before), None, &mut random, (0, step))
                     .unwrap();
                 counts[drawn.token as usize] += 1;
             }
@@ -131,9 +206,9 @@ fn greedy_takes_the_first_of_the_most_probable() {
         },
     ];
     for sampling in greedy {
-        let mut sampler = Sampler::new(sampling, 1000).unwrap();
+        let mut sampler = Sampler::new(sampling, 1000, &[EOS]).unwrap();
         let drawn = sampler
-            .draw(&logits, [].iter(), &mut PathRandom::new(0), (0, 0))
+            .draw(&logits, after(&[]), None, &mut PathRandom::new(0), (0, 0))
             .unwrap();
         assert_eq!(drawn.token, 300);
         // Two equal peaks: each has half of nearly all probability.
@@ -155,18 +230,19 @@ fn the_penalty_counts_a_token_once_and_works_on_greedy() {
         repetition_penalty: 1.5,
         ..Sampling::default()
     };
-    let mut sampler = Sampler::new(sampling, 50).unwrap();
+    let mut sampler = Sampler::new(sampling, 50, &[EOS]).unwrap();
     let drawn = sampler
         .draw(
             &logits,
-            [10u32, 10, 10].iter(),
+            after(&[10, 10, 10]),
+            None,
             &mut PathRandom::new(0),
             (0, 0),
         )
         .unwrap();
     assert_eq!(drawn.token, 11, "4 / 1.5 is less than 3");
     let drawn = sampler
-        .draw(&logits, [11u32].iter(), &mut PathRandom::new(0), (0, 0))
+        .draw(&logits, after(&[11]), None, &mut PathRandom::new(0), (0, 0))
         .unwrap();
     assert_eq!(drawn.token, 10);
 }
@@ -179,12 +255,12 @@ fn logits_that_are_no_numbers_are_an_error_that_names_the_path() {
             temperature,
             ..Sampling::default()
         };
-        let mut sampler = Sampler::new(sampling, 100).unwrap();
+        let mut sampler = Sampler::new(sampling, 100, &[EOS]).unwrap();
         for (bad, count) in [(f32::NAN, 1), (f32::INFINITY, 1)] {
             let mut logits = logits(100, 3);
             logits[57] = bad;
             let error = sampler
-                .draw(&logits, [].iter(), &mut random, (4, 9))
+                .draw(&logits, after(&[]), None, &mut random, (4, 9))
                 .unwrap_err();
             match error {
                 Error::NonFiniteLogits {
@@ -200,13 +276,13 @@ fn logits_that_are_no_numbers_are_an_error_that_names_the_path() {
         let mut logits = vec![f32::NEG_INFINITY; 100];
         assert!(
             sampler
-                .draw(&logits, [].iter(), &mut random, (0, 0))
+                .draw(&logits, after(&[]), None, &mut random, (0, 0))
                 .is_err()
         );
         logits[99] = -3.0;
         for step in 0..20 {
             let drawn = sampler
-                .draw(&logits, [].iter(), &mut random, (0, step))
+                .draw(&logits, after(&[]), None, &mut random, (0, step))
                 .unwrap();
             assert_eq!((drawn.token, drawn.logprob), (99, 0.0));
         }
@@ -251,7 +327,7 @@ fn parameters_outside_their_range_are_refused_by_name() {
             },
         ),
     ] {
-        let error = Sampler::new(sampling, 10).unwrap_err().to_string();
+        let error = Sampler::new(sampling, 10, &[EOS]).unwrap_err().to_string();
         assert!(error.starts_with(option), "{error}");
     }
 }

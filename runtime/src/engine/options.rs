@@ -1,5 +1,6 @@
 //! What is asked, and how it is to be answered.
 
+use super::PruneOptions;
 use crate::package::{Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
@@ -64,6 +65,18 @@ impl From<&str> for Question {
     }
 }
 
+/// Whether the paths' answers are combined, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Voting {
+    /// Several paths vote by majority where an answer pattern is known.
+    #[default]
+    Auto,
+    /// By this rule. Needs an answer pattern.
+    By(VoteRule),
+    /// Not at all.
+    Off,
+}
+
 /// How a question is answered.
 #[derive(Debug, Clone)]
 pub struct AskOptions {
@@ -73,8 +86,8 @@ pub struct AskOptions {
     pub system: Option<String>,
     /// Number of paths.
     pub paths: usize,
-    /// Combine the paths' answers. Needs an answer pattern.
-    pub vote: Option<VoteRule>,
+    /// Whether the paths' answers are combined, and how.
+    pub vote: Voting,
     /// Where the answer stands in a path's text ([`crate::AnswerReader::new`] says how), in place of the prompt's.
     pub answer_pattern: Option<String>,
     /// What the answers are, and so which of them are the same in a vote; in place of the prompt's.
@@ -85,9 +98,11 @@ pub struct AskOptions {
     pub seed: u64,
     /// Texts that end a path; they are not part of its text.
     pub stop: Vec<String>,
-    /// When paths are scored, by what, and who goes on: check points never descend. Needs several paths.
+    /// Which paths go on: what is left empty follows from the package. Needs several paths.
+    pub prune: PruneOptions,
+    /// The same in full, in place of `prune`: when paths are scored, by what, and who goes on. Check points never descend.
     pub checks: Vec<Check>,
-    /// Generated tokens of a path, from 1 up, at which [`super::Event::Cached`] shows the KV cache. A path that ends by then
+    /// Generated tokens of a path, from 1 up and ascending, at which [`super::Event::Cached`] shows the KV cache. A path that ends by then
     /// is not in it.
     pub show_kv_at: Vec<usize>,
     /// Stop as soon as the paths that still run cannot change the vote's winner. Needs a vote.
@@ -111,12 +126,13 @@ impl Default for AskOptions {
             prompt: None,
             system: None,
             paths: 1,
-            vote: None,
+            vote: Voting::Auto,
             answer_pattern: None,
             answer_kind: None,
             sampling: SamplingDefaults::default(),
             seed: 0,
             stop: Vec::new(),
+            prune: PruneOptions::default(),
             checks: Vec::new(),
             show_kv_at: Vec::new(),
             early_vote: false,

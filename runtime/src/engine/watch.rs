@@ -1,13 +1,9 @@
-//! From a launch's tokens to texts, answers and events.
+//! What happens while a question is answered.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
 use crate::generate::DecoderPlan;
-use crate::package::TextCodec;
-use crate::paths::{CachedPaths, CheckTaken, PathId, PathText, ReasoningPath, Stop, Watch};
-use crate::reading::{AnswerReader, FoundAnswer};
+use crate::paths::{CachedPaths, CheckTaken, PathId, ReasoningPath, Watch};
 
 /// What happens while a question is answered.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +25,7 @@ pub enum Event<'a> {
         /// What is new.
         text: &'a str,
     },
-    /// A path has drawn a token.
+    /// A path has taken a token.
     Token {
         /// The path.
         path: PathId,
@@ -45,58 +41,33 @@ pub enum Event<'a> {
     },
 }
 
-/// Turns a launch's tokens into texts as they come.
-pub(super) struct Reader<'a> {
-    pub(super) codec: &'a TextCodec,
-    pub(super) stops: &'a [String],
-    pub(super) reader: Option<&'a AnswerReader>,
-    pub(super) on_event: &'a mut dyn FnMut(Event<'_>),
+/// Hands on what happens in a launch as events.
+pub(super) struct Events<'a> {
+    on_event: &'a mut dyn FnMut(Event<'_>),
     /// The question's beginning.
-    pub(super) clock: Instant,
-    /// When the first token of any path was drawn.
+    clock: Instant,
+    /// From there to the first token of any path.
     pub(super) first_token: Option<Duration>,
-    /// Each path's text so far.
-    pub(super) texts: Vec<PathText>,
-    /// What finished paths answered.
-    pub(super) answers: Vec<Option<String>>,
 }
 
-impl Reader<'_> {
-    /// Shows what was held back of a path's text: nothing more will come.
-    ///
-    /// # Errors
-    /// [`crate::Error::Tokenizer`] where a token cannot be decoded.
-    pub(super) fn close(&mut self, path: PathId) -> Result<()> {
-        let rest = self.texts[path].finish(self.codec, self.stops)?;
-        if !rest.is_empty() {
-            (self.on_event)(Event::Text { path, text: rest });
+impl<'a> Events<'a> {
+    pub(super) fn new(on_event: &'a mut dyn FnMut(Event<'_>), clock: Instant) -> Self {
+        Self {
+            on_event,
+            clock,
+            first_token: None,
         }
-        Ok(())
     }
 }
 
-impl Watch for Reader<'_> {
-    fn token(&mut self, path: PathId, token: u32) -> Result<Stop> {
+impl Watch for Events<'_> {
+    fn text(&mut self, path: PathId, text: &str) {
+        (self.on_event)(Event::Text { path, text });
+    }
+
+    fn token(&mut self, path: PathId, _token: u32) {
         self.first_token.get_or_insert_with(|| self.clock.elapsed());
-        let (text, stopped) = self.texts[path].push(self.codec, token, self.stops)?;
-        if !text.is_empty() {
-            (self.on_event)(Event::Text { path, text });
-        }
         (self.on_event)(Event::Token { path });
-        Ok(if stopped {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
-    }
-
-    fn finished(&mut self, path: PathId) -> Result<Option<FoundAnswer>> {
-        self.close(path)?;
-        let answer = self
-            .reader
-            .and_then(|reader| reader.read(self.texts[path].text()));
-        self.answers[path] = answer.as_ref().map(|answer| answer.text().to_string());
-        Ok(answer)
     }
 
     fn cached(&mut self, paths: CachedPaths<'_>) {

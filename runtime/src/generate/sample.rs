@@ -3,104 +3,10 @@
 use std::cmp::Ordering;
 
 use curt_kernels::{Softmax, exp_of_non_positive};
-use serde::{Deserialize, Serialize};
 
-use super::PathRandom;
+use super::adjust::{Before, adjust};
+use super::{PathRandom, Sampling};
 use crate::error::{Error, Result};
-use crate::package::SamplingDefaults;
-
-/// How tokens are drawn. Filters apply in this order, as in Hugging Face transformers: repetition penalty, temperature,
-/// top-k, top-p, min-p.
-///
-/// Head files hold it as it is here; `models/FORMAT.md` describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sampling {
-    /// Divides the logits. 0: the most probable token, always.
-    pub temperature: f32,
-    /// Keep the k most probable tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Keep the most probable tokens that together reach this probability; 1 keeps all.
-    pub top_p: f32,
-    /// Keep tokens at least this fraction as probable as the most probable; 0 keeps all.
-    pub min_p: f32,
-    /// Divides positive and multiplies negative logits of tokens that stand in the prompt or the path; 1 changes none.
-    pub repetition_penalty: f32,
-}
-
-impl Default for Sampling {
-    /// Greedy.
-    fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-        }
-    }
-}
-
-impl From<SamplingDefaults> for Sampling {
-    /// What is said, and for the rest what changes nothing: greedy, all tokens, no penalty.
-    fn from(said: SamplingDefaults) -> Self {
-        let neutral = Self::default();
-        Self {
-            temperature: said.temperature.unwrap_or(neutral.temperature),
-            top_k: said.top_k.map_or(neutral.top_k, |k| k as usize),
-            top_p: said.top_p.unwrap_or(neutral.top_p),
-            min_p: said.min_p.unwrap_or(neutral.min_p),
-            repetition_penalty: said
-                .repetition_penalty
-                .unwrap_or(neutral.repetition_penalty),
-        }
-    }
-}
-
-impl Sampling {
-    /// Whether every path would be the same.
-    pub fn is_greedy(&self) -> bool {
-        self.temperature == 0.0 || self.top_k == 1
-    }
-
-    /// # Errors
-    /// [`Error::Option`] for a value outside its range.
-    pub fn check(&self) -> Result<()> {
-        let checks = [
-            (
-                "temperature",
-                "0, or a number from 0.0001 up",
-                self.temperature,
-                self.temperature == 0.0
-                    || (self.temperature >= 1e-4 && self.temperature.is_finite()),
-            ),
-            (
-                "top_p",
-                "a number above 0, at most 1",
-                self.top_p,
-                self.top_p > 0.0 && self.top_p <= 1.0,
-            ),
-            (
-                "min_p",
-                "a number from 0 to 1",
-                self.min_p,
-                (0.0..=1.0).contains(&self.min_p),
-            ),
-            (
-                "repetition_penalty",
-                "a number from 0.01 to 100",
-                self.repetition_penalty,
-                (0.01..=100.0).contains(&self.repetition_penalty),
-            ),
-        ];
-        for (option, expected, got, fine) in checks {
-            if !fine {
-                return Err(Error::option(option, expected, got));
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A drawn token.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,9 +21,11 @@ pub struct Sampled {
 #[derive(Debug)]
 pub struct Sampler {
     sampling: Sampling,
+    /// Tokens that end a path.
+    eos_ids: Vec<u32>,
     softmax: Softmax,
-    /// Logits after the penalty, `[vocabulary]`; used only where there is one.
-    penalised: Vec<f32>,
+    /// Logits after penalties and masks, `[vocabulary]`; used only where there are any.
+    adjusted: Vec<f32>,
     /// Kept tokens, most probable first.
     kept: Vec<Candidate>,
 }
@@ -136,36 +44,69 @@ fn by_logit(a: &Candidate, b: &Candidate) -> Ordering {
 }
 
 impl Sampler {
-    /// A sampler for a vocabulary.
+    /// A sampler for a vocabulary in which `eos_ids` end a path.
     ///
     /// # Errors
     /// [`Error::Option`] for a parameter outside its range.
-    pub fn new(sampling: Sampling, vocabulary: usize) -> Result<Self> {
-        sampling.check()?;
+    pub fn new(sampling: Sampling, vocabulary: usize, eos_ids: &[u32]) -> Result<Self> {
+        sampling.validate()?;
         Ok(Self {
             sampling,
+            eos_ids: eos_ids.to_vec(),
             softmax: Softmax::best(),
-            penalised: match sampling.repetition_penalty {
-                1.0 => Vec::new(),
-                _ => vec![0.0; vocabulary],
-            },
+            adjusted: Vec::with_capacity(if sampling.changes_logits() {
+                vocabulary
+            } else {
+                0
+            }),
             kept: Vec::with_capacity(vocabulary + 1),
         })
     }
 
     /// Draws the token that `path` takes at `step`.
     ///
-    /// `logits`: `[vocabulary]`. `before`: the prompt and the path's own tokens, read for the repetition penalty.
+    /// `logits`: `[vocabulary]`, of which `mask` may set some to −∞ before a token is drawn.
     ///
     /// # Errors
-    /// [`Error::NonFiniteLogits`] where logits are NaN or infinite, or all are −infinite.
-    pub fn draw<'a>(
+    /// [`Error::NonFiniteLogits`] where logits are NaN or infinite, or all are −infinite; [`Error::Option`] where `mask`
+    /// leaves none.
+    pub fn draw(
         &mut self,
         logits: &[f32],
-        before: impl Iterator<Item = &'a u32>,
+        before: Before<'_>,
+        mask: Option<&mut dyn FnMut(&mut [f32])>,
         random: &mut PathRandom,
         (path, step): (usize, usize),
     ) -> Result<Sampled> {
+        let (max, log_sum) = self.normalizer(logits, (path, step))?;
+        let token = if mask.is_none() && !self.sampling.changes_logits() {
+            self.pick(logits, max, random, path, step)
+        } else {
+            let mut adjusted = std::mem::take(&mut self.adjusted);
+            adjust(&self.sampling, &self.eos_ids, before, logits, &mut adjusted);
+            if let Some(mask) = mask {
+                mask(&mut adjusted);
+            }
+            let (max, _) = self.softmax.max_and_faults(&adjusted);
+            let token =
+                (max > f32::NEG_INFINITY).then(|| self.pick(&adjusted, max, random, path, step));
+            self.adjusted = adjusted;
+            token.ok_or_else(|| Error::option("mask", "a token that path may take", "none"))?
+        };
+        Ok(sampled(logits, token, max, log_sum))
+    }
+
+    /// `token` as if it had been drawn.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteLogits`] as [`Self::draw`].
+    pub fn forced(&self, logits: &[f32], token: u32, key: (usize, usize)) -> Result<Sampled> {
+        let (max, log_sum) = self.normalizer(logits, key)?;
+        Ok(sampled(logits, token, max, log_sum))
+    }
+
+    /// The largest logit, and the logarithm of the sum of all relative to it.
+    fn normalizer(&self, logits: &[f32], (path, step): (usize, usize)) -> Result<(f32, f64)> {
         let (max, faults) = self.softmax.max_and_faults(logits);
         if faults > 0 || max == f32::NEG_INFINITY {
             return Err(Error::NonFiniteLogits {
@@ -175,30 +116,7 @@ impl Sampler {
                 vocabulary: logits.len(),
             });
         }
-        let log_sum = self.softmax.exp_sum(logits, max, 1.0).ln();
-        let token = if self.sampling.repetition_penalty == 1.0 {
-            self.pick(logits, max, random, path, step)
-        } else {
-            let mut penalised = std::mem::take(&mut self.penalised);
-            penalise(
-                logits,
-                before,
-                self.sampling.repetition_penalty,
-                &mut penalised,
-            );
-            let (max, _) = self.softmax.max_and_faults(&penalised);
-            let token = self.pick(&penalised, max, random, path, step);
-            self.penalised = penalised;
-            token
-        };
-        let logit = logits
-            .get(token as usize)
-            .copied()
-            .unwrap_or(f32::NEG_INFINITY);
-        Ok(Sampled {
-            token,
-            logprob: (f64::from(logit - max) - log_sum) as f32,
-        })
+        Ok((max, self.softmax.exp_sum(logits, max, 1.0).ln()))
     }
 
     fn pick(
@@ -345,26 +263,14 @@ impl Sampler {
     }
 }
 
-/// Applies the penalty once to each token in `before`.
-fn penalise<'a>(
-    logits: &[f32],
-    before: impl Iterator<Item = &'a u32>,
-    penalty: f32,
-    penalised: &mut Vec<f32>,
-) {
-    penalised.clear();
-    penalised.extend_from_slice(logits);
-    for &token in before {
-        if let (Some(&logit), Some(slot)) = (
-            logits.get(token as usize),
-            penalised.get_mut(token as usize),
-        ) {
-            *slot = if logit > 0.0 {
-                logit / penalty
-            } else {
-                logit * penalty
-            };
-        }
+fn sampled(logits: &[f32], token: u32, max: f32, log_sum: f64) -> Sampled {
+    let logit = logits
+        .get(token as usize)
+        .copied()
+        .unwrap_or(f32::NEG_INFINITY);
+    Sampled {
+        token,
+        logprob: (f64::from(logit - max) - log_sum) as f32,
     }
 }
 

@@ -6,6 +6,7 @@
 //! log-probabilities, or only the tokens, are files of the same format.
 
 mod file;
+mod find;
 mod header;
 mod inputs;
 mod pool;
@@ -16,6 +17,7 @@ use std::path::Path;
 use curt_kernels::{Dense, ShapeError};
 
 pub use file::{HeadFile, UNIGRAM};
+pub use find::{DEFAULT_HEAD, find_head, head_files};
 pub use header::{
     Calibration, HeadHeader, KvInputs, LogprobInputs, LogprobStatistic, Measured, PackageRef,
     Pooling, Span, TextInputs, VERSION, WorkloadRef,

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-
 use super::prompt::SamplingDefaults;
 
 /// What a graph before the decoder does.
@@ -56,15 +54,6 @@ pub(super) struct Window {
     pub(super) remedy: &'static str,
 }
 
-/// Tokens that a path may not draw, whatever the sampling.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct TokenRules {
-    /// No run of so many tokens stands twice in prompt and path together. 0: no such rule.
-    pub no_repeat_ngram_size: usize,
-    /// No token ends a path before prompt and path together have so many tokens. 0: no such rule.
-    pub min_length_tokens: usize,
-}
-
 /// What a folder says of its package.
 #[derive(Debug, Clone)]
 pub(super) struct Description {
@@ -96,7 +85,6 @@ pub(super) struct Description {
     /// Files that say how an image or a sound becomes a tensor.
     pub(super) processors: Vec<PathBuf>,
     pub(super) sampling: SamplingDefaults,
-    pub(super) rules: TokenRules,
     /// What is said and not followed, a sentence each.
     pub(super) notes: Vec<String>,
 }

@@ -20,7 +20,6 @@ mod weights;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub use description::TokenRules;
 pub use graph::DecoderGraph;
 pub(crate) use graph::LogitsDtype;
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
@@ -167,11 +166,6 @@ impl Package {
     /// How the package's config wants it to be sampled; its prompt file comes before that.
     pub fn sampling(&self) -> SamplingDefaults {
         self.description.sampling
-    }
-
-    /// Tokens that the package's config forbids a path to draw.
-    pub fn token_rules(&self) -> TokenRules {
-        self.description.rules
     }
 
     /// What the package's config says and curt does not follow, a sentence each.

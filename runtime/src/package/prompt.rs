@@ -78,6 +78,12 @@ pub struct SamplingDefaults {
     /// Above 1: makes tokens that stand in the prompt or the path less likely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f32>,
+    /// Never repeat so many tokens in a row; 0 allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_repeat_ngram_size: Option<u32>,
+    /// Let no path end before prompt and path together have so many tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<usize>,
     /// Most tokens a path may generate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<usize>,
@@ -92,6 +98,8 @@ impl SamplingDefaults {
             top_p: self.top_p.or(later.top_p),
             min_p: self.min_p.or(later.min_p),
             repetition_penalty: self.repetition_penalty.or(later.repetition_penalty),
+            no_repeat_ngram_size: self.no_repeat_ngram_size.or(later.no_repeat_ngram_size),
+            min_length: self.min_length.or(later.min_length),
             max_tokens: self.max_tokens.or(later.max_tokens),
         }
     }

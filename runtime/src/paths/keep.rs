@@ -33,6 +33,34 @@ impl Keep {
         }
     }
 
+    /// The rule of each of `checks` check points: its own, or, of one number or share for all, that of the last one, to which
+    /// those before step down from `launched` paths in equal ratios.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for neither one rule nor one for each.
+    pub fn at_each(given: &[Keep], checks: usize, launched: usize) -> Result<Vec<Keep>> {
+        if given.len() == checks {
+            return Ok(given.to_vec());
+        }
+        let &[last] = given else {
+            return Err(Error::option(
+                "keep",
+                format!("one value, or one for each of {checks} check points"),
+                given.len(),
+            ));
+        };
+        let share = |check| (check + 1) as f64 / checks as f64;
+        let each = (0..checks).map(|check| match last {
+            Keep::Top(k) => {
+                let launched = launched as f64;
+                Keep::Top((launched * (k as f64 / launched).powf(share(check))).round() as usize)
+            }
+            Keep::Ratio(ratio) => Keep::Ratio(ratio.powf(share(check))),
+            Keep::All | Keep::AtLeast(_) => last,
+        });
+        Ok(each.collect())
+    }
+
     /// # Errors
     /// [`Error::Option`] for what cannot be kept of `paths` paths.
     pub fn validate(self, paths: usize) -> Result<()> {
@@ -120,6 +148,23 @@ impl<'de> Deserialize<'de> for Keep {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_rule_for_several_check_points_steps_down_in_equal_ratios() {
+        let of = |given: &[Keep], checks| Keep::at_each(given, checks, 16);
+        assert_eq!(
+            of(&[Keep::Top(4)], 2).unwrap(),
+            [Keep::Top(8), Keep::Top(4)]
+        );
+        assert_eq!(
+            of(&[Keep::Ratio(0.25)], 2).unwrap(),
+            [Keep::Ratio(0.5), Keep::Ratio(0.25)]
+        );
+        let own = [Keep::Top(9), Keep::AtLeast(0.5)];
+        assert_eq!(of(&own, 2).unwrap(), own);
+        assert!(of(&own, 3).is_err());
+        assert!(of(&[], 1).is_err());
+    }
 
     #[test]
     fn what_is_written_reads_back() {

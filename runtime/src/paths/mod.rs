@@ -1,6 +1,7 @@
 //! N paths from one prompt: launched together, advanced in lockstep, checked, resumed, voted on.
 
 mod check;
+mod course;
 mod keep;
 mod launch;
 mod path;
@@ -9,16 +10,22 @@ mod rebuild;
 mod replay;
 mod schedule;
 mod signal;
+mod source;
 mod text;
 mod vote;
+mod watch;
 
+pub use course::launch;
 pub use keep::Keep;
-pub use launch::{CachedPaths, CheckTaken, Launch, Launched, Stop, Watch, launch};
+pub(crate) use launch::validate_ascending;
+pub use launch::{Launch, Launched, Reading};
 pub use path::{FinishReason, PathId, PathScore, ReasoningPath};
 pub use policy::{Check, Ending, Policy};
 pub use rebuild::rebuild;
 pub use replay::{Replayed, Trace, replay};
 pub use schedule::{Fate, Schedule};
 pub use signal::{Signal, SignalName};
-pub(crate) use text::PathText;
+pub use source::{AllDrawn, Known, Next, TokenSource};
+use text::PathText;
 pub use vote::{Ballot, Vote, VoteRule};
+pub use watch::{CachedPaths, CheckTaken, Watch};

@@ -1,4 +1,4 @@
-//! One path: its number, what it drew, why it ended, what checks said of it.
+//! A path: what it has taken, and how it ended.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +17,20 @@ pub enum FinishReason {
     MaxTokens,
     /// It reached the end of the model's context before that.
     Context,
+    /// What forced its tokens ended it.
+    Forced,
     /// A check dropped it.
     Dropped,
     /// The question was settled without it.
     Decided,
+    /// The question broke off, by an error or because somebody cancelled it.
+    Interrupted,
 }
 
 impl FinishReason {
     /// Whether the path came to its own end, and votes.
     pub fn votes(self) -> bool {
-        !matches!(self, Self::Dropped | Self::Decided)
+        !matches!(self, Self::Dropped | Self::Decided | Self::Interrupted)
     }
 }
 
@@ -52,13 +56,30 @@ pub struct ReasoningPath {
     pub tokens: Vec<u32>,
     /// Log-probability of each under the model itself.
     pub logprobs: Vec<f32>,
-    /// Why it ended.
-    pub finish: FinishReason,
+    /// Why it ended; `None` while it runs.
+    pub finish: Option<FinishReason>,
+    /// Its text once it has ended, where the launch reads texts.
+    pub text: String,
+    /// What the answer pattern finds in its text, where it came to its own end.
+    pub answer: Option<String>,
     /// What each check said that it came to.
     pub scores: Vec<PathScore>,
 }
 
 impl ReasoningPath {
+    /// A path that has taken nothing, with room for so many tokens and scores.
+    pub(super) fn new(id: PathId, tokens: usize, scores: usize) -> Self {
+        Self {
+            id,
+            tokens: Vec::with_capacity(tokens),
+            logprobs: Vec::with_capacity(tokens),
+            finish: None,
+            text: String::new(),
+            answer: None,
+            scores: Vec::with_capacity(scores),
+        }
+    }
+
     /// Mean log-probability of its tokens; `None` for none.
     pub fn mean_logprob(&self) -> Option<f64> {
         let n = self.logprobs.len();

@@ -1,51 +1,88 @@
 //! Rebuild: the cache of paths whose tokens are known, as it stood while they were drawn.
 
-use super::{CachedPaths, PathId};
-use crate::error::Result;
-use crate::generate::Decoder;
+use super::launch::validate_ascending;
+use super::{CachedPaths, Ending, Known, Launch, PathId, Watch, launch};
+use crate::error::{Error, Result};
+use crate::generate::{Decoder, Sampling};
 use crate::session::CancelToken;
 
-/// Feeds `paths` to the decoder in lockstep, from the prompt cached in row 0, each path leaving at its last token, as in
-/// [`super::launch`]: keys and values equal those of the live run bit for bit, where rows do not depend on their batch.
+/// Launches `paths` with every token forced, from `prompt` cached in row 0: keys and values equal those of the live run bit
+/// for bit, where rows do not depend on their batch.
 ///
-/// `visit` sees the cache at each of `at_tokens`, ascending.
+/// `visit` sees the cache at each of `at_tokens`, ascending. A path leaves with its last token, which no live run caches.
 ///
 /// # Errors
-/// Those of [`Decoder::step`] and of `visit`.
+/// [`Error::Option`] for lengths that do not ascend from 1 up, those of [`launch`] and of `visit`.
 pub fn rebuild(
     decoder: &mut Decoder,
+    prompt: &[u32],
     paths: &[&[u32]],
     at_tokens: &[usize],
-    cancel: &CancelToken,
     visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
 ) -> Result<()> {
-    let prompt_tokens = decoder.kv().len();
-    decoder.fork(paths.len(), cancel)?;
-    let mut rows: Vec<PathId> = (0..paths.len()).collect();
-    let (mut kept, mut order) = (Vec::new(), Vec::new());
-    let mut feed = Vec::new();
+    validate_ascending("at_tokens", at_tokens)?;
+    // Its own: where `visit` fails, it ends this launch and no other.
+    let cancel = &CancelToken::new();
+    // Of a path of one token nothing is ever cached, and after the last length nobody looks.
     let last = at_tokens.last().copied().unwrap_or(0);
-    for tokens in 1..=last {
-        kept.clear();
-        kept.extend((0..rows.len()).filter(|&row| paths[rows[row]].len() > tokens));
-        if kept.is_empty() {
-            break;
-        }
-        if kept.len() < rows.len() {
-            decoder.keep_rows(&kept, &mut order)?;
-            rows = order.iter().map(|&row| rows[row]).collect();
-        }
-        feed.clear();
-        feed.extend(rows.iter().map(|&path| paths[path][tokens - 1]));
-        decoder.step(&feed, cancel)?;
-        if at_tokens.contains(&tokens) {
-            visit(CachedPaths {
-                prompt_tokens,
-                at_tokens: tokens,
-                rows: &rows,
-                kv: decoder.kv(),
-            })?;
+    let numbers: Vec<PathId> = (0..paths.len()).filter(|&p| paths[p].len() > 1).collect();
+    let known: Vec<&[u32]> = numbers
+        .iter()
+        .map(|&p| &paths[p][..paths[p].len().min(last.saturating_add(1))])
+        .collect();
+    let longest = known.iter().map(|path| path.len()).max().unwrap_or(0);
+    if longest < 2 {
+        return Ok(());
+    }
+    let launched = Launch {
+        paths: known.len(),
+        prompt,
+        sampling: Sampling::default(),
+        seed: 0,
+        max_tokens: longest,
+        context_tokens: prompt.len() + longest,
+        eos_ids: &[],
+        reading: None,
+        checks: &[],
+        show_kv_at: at_tokens,
+        ending: Ending::default(),
+        cancel,
+    };
+    let mut visitor = Visitor {
+        numbers: &numbers,
+        rows: Vec::with_capacity(known.len()),
+        visit,
+        cancel,
+        failed: None,
+    };
+    let launched = launch(decoder, &launched, &mut Known(&known), &mut visitor)?;
+    match visitor.failed {
+        Some(error) => Err(error),
+        None => launched.whole().map(|_| ()),
+    }
+}
+
+/// Hands the cache on under the numbers that the caller knows, and ends the launch where the caller fails.
+struct Visitor<'a> {
+    numbers: &'a [PathId],
+    rows: Vec<PathId>,
+    visit: &'a mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
+    cancel: &'a CancelToken,
+    failed: Option<Error>,
+}
+
+impl Watch for Visitor<'_> {
+    fn cached(&mut self, paths: CachedPaths<'_>) {
+        self.rows.clear();
+        self.rows
+            .extend(paths.rows.iter().map(|&row| self.numbers[row]));
+        let paths = CachedPaths {
+            rows: &self.rows,
+            ..paths
+        };
+        if let Err(error) = (self.visit)(paths) {
+            self.failed = Some(error);
+            self.cancel.cancel();
         }
     }
-    Ok(())
 }

@@ -32,8 +32,16 @@ pub struct Replayed {
 /// batch ([`crate::Engine::probe_row_invariance`]).
 ///
 /// # Errors
-/// [`Error::Option`] where the policy does not fit the number of paths, or a path lacks the score of a check it reaches.
+/// [`Error::Option`] for no paths or one without tokens, which no launch has; where the policy does not fit the number of
+/// paths, or a path lacks the score of a check it reaches.
 pub fn replay(policy: &Policy, traces: &[Trace]) -> Result<Replayed> {
+    if traces.is_empty() {
+        return Err(Error::option("paths", "at least 1", 0));
+    }
+    if let Some(path) = traces.iter().position(|trace| trace.tokens == 0) {
+        let got = format!("path {path} of none");
+        return Err(Error::option("traces", "paths of at least one token", got));
+    }
     policy.validate(traces.len())?;
     let mut schedule = Schedule::new(traces.len(), policy.clone());
     let mut tokens = vec![0; traces.len()];
@@ -185,6 +193,15 @@ mod tests {
             prop_assert_eq!(whole, early);
             prop_assert!(some.iter().zip(&all).all(|(some, all)| some <= all));
         }
+    }
+
+    #[test]
+    fn what_no_launch_has_is_refused() {
+        let policy = Policy::default();
+        let refused = |traces: &[Trace]| replay(&policy, traces).unwrap_err().to_string();
+        assert!(refused(&[]).starts_with("`paths`"));
+        let traces = [trace(3, "a", 0.1), trace(0, "a", 0.1)];
+        assert!(refused(&traces).contains("path 1 of none"));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! `curt-bench decode`: prefill once, fork, decode N paths greedily, time each phase.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use curt::generate::{Decoder, Sampling};
 use curt::kv::KvPlan;
-use curt::paths::{Ending, Launch, PathId, ReasoningPath, launch};
+use curt::paths::{AllDrawn, Ending, Launch, PathId, ReasoningPath, Watch, launch};
 use curt::session::SessionOptions;
 use curt::{Package, metrics};
 use serde::Serialize;
@@ -131,7 +130,10 @@ pub fn run(args: Args) -> Result<()> {
     let mut reference: Option<Vec<u32>> = expected;
     for &batch in &args.batch {
         for round in 0..args.repeat + usize::from(!args.cold) {
-            let mut first_token = None;
+            let mut first = FirstToken {
+                started,
+                after: None,
+            };
             decoder.restart(plan, 0, None)?;
             let clock = Instant::now();
             decoder.prefill(&prompt, &cancel)?;
@@ -142,16 +144,15 @@ pub fn run(args: Args) -> Result<()> {
                 sampling: Sampling::default(),
                 seed: 0,
                 max_tokens: args.new_tokens,
+                context_tokens: package.context_tokens(),
                 eos_ids: &[],
+                reading: None,
                 checks: &[],
                 show_kv_at: &[],
                 ending: Ending::default(),
                 cancel: &cancel,
             };
-            let done = launch(&mut decoder, &launched, &mut |_: PathId, _: u32| {
-                first_token.get_or_insert_with(|| started.elapsed());
-                Ok(ControlFlow::Continue(()))
-            })?;
+            let done = launch(&mut decoder, &launched, &mut AllDrawn, &mut first)?.whole()?;
             let wall_ms = clock.elapsed().as_secs_f64() * 1e3;
             check(&done.paths, &mut reference)?;
             if round == 0 && !args.cold {
@@ -175,7 +176,7 @@ pub fn run(args: Args) -> Result<()> {
                 wall_ms,
                 first_token_ms: args
                     .cold
-                    .then(|| first_token.map(|t| t.as_secs_f64() * 1e3))
+                    .then(|| first.after.map(|t| t.as_secs_f64() * 1e3))
                     .flatten(),
                 peak_resident_bytes: metrics::peak_resident_bytes(),
             };
@@ -235,4 +236,17 @@ fn print(m: &Measurement, json: bool) -> Result<()> {
         m.wall_ms
     )?;
     Ok(())
+}
+
+/// Notes when the first token was taken.
+struct FirstToken {
+    /// The process's beginning.
+    started: Instant,
+    after: Option<Duration>,
+}
+
+impl Watch for FirstToken {
+    fn token(&mut self, _path: PathId, _token: u32) {
+        self.after.get_or_insert_with(|| self.started.elapsed());
+    }
 }

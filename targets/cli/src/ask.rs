@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use curt::answer::Answer;
 use curt::paths::{CheckTaken, ReasoningPath};
-use curt::{AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule};
+use curt::{AskError, AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule, Voting};
+use serde::Serialize;
 
 use crate::checks::CheckArgs;
 use curt_command::{locate, note, out, output, signal};
@@ -23,7 +24,8 @@ pub struct Args {
     /// System text, in place of the prompt file's.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Prompt file (TOML): system text, example turns, answer pattern, sampling. Without it, the package's own.
+    /// Prompt file (TOML): system text, example turns, answer pattern, sampling; or a workload.toml, for its [prompt].
+    /// Without it, the package's own.
     #[arg(long, value_name = "FILE")]
     prompt: Option<PathBuf>,
     /// Number of paths sampled from the question.
@@ -59,6 +61,12 @@ pub struct Args {
     /// Above 1: makes tokens of the prompt and the path less likely.
     #[arg(long, value_name = "R")]
     repetition_penalty: Option<f32>,
+    /// Never repeat N tokens in a row; 0 allows it.
+    #[arg(long, value_name = "N")]
+    no_repeat_ngram_size: Option<u32>,
+    /// Let no path end before prompt and path together have N tokens.
+    #[arg(long, value_name = "N")]
+    min_length: Option<usize>,
     /// Same seed, same paths.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -100,20 +108,15 @@ pub fn run(args: Args) -> Result<()> {
     let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
     // Until here ctrl-C ends the process: there is nothing to lose yet.
     let cancel = signal::cancelled_by_ctrl_c();
-    let pattern_known = args.answer_pattern.is_some()
-        || prompt
-            .as_ref()
-            .or(engine.package().prompt())
-            .is_some_and(|p| p.answer_pattern.is_some());
     let options = AskOptions {
         prompt,
         system: args.system,
         paths: args.paths,
         vote: match args.vote {
-            Some(Rule::Majority) => Some(VoteRule::Majority),
-            Some(Rule::Weighted) => Some(VoteRule::ScoreWeighted),
-            Some(Rule::None) => None,
-            None => (args.paths > 1 && pattern_known).then_some(VoteRule::Majority),
+            Some(Rule::Majority) => Voting::By(VoteRule::Majority),
+            Some(Rule::Weighted) => Voting::By(VoteRule::ScoreWeighted),
+            Some(Rule::None) => Voting::Off,
+            None => Voting::Auto,
         },
         answer_pattern: args.answer_pattern,
         sampling: SamplingDefaults {
@@ -122,11 +125,13 @@ pub fn run(args: Args) -> Result<()> {
             top_p: args.top_p,
             min_p: args.min_p,
             repetition_penalty: args.repetition_penalty,
+            no_repeat_ngram_size: args.no_repeat_ngram_size,
+            min_length: args.min_length,
             max_tokens: args.max_tokens,
         },
         seed: args.seed,
         stop: args.stop,
-        checks: args.checks.checks(engine.package(), args.paths)?,
+        prune: args.checks.options()?,
         early_vote: args.early_vote,
         first_finished: args.first_finished,
         max_kv_bytes: args.max_kv_bytes,
@@ -135,10 +140,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let mut view = View {
         // Of paths that may be dropped, none is shown before the vote.
-        stream: !args.json
-            && !args.quiet
-            && io::stdout().is_terminal()
-            && options.checks.is_empty(),
+        stream: !args.json && !args.quiet && io::stdout().is_terminal() && options.prune.is_off(),
         report: !args.json && !args.quiet,
         paths: args.paths,
     };
@@ -148,16 +150,41 @@ pub fn run(args: Args) -> Result<()> {
     if view.stream {
         out!("")?;
     }
-    let answer = answer?;
+    let (answer, error) = match answer {
+        Ok(answer) => (answer, None),
+        Err(AskError {
+            error,
+            partial: Some(answer),
+        }) => (*answer, Some(error)),
+        Err(AskError { error, .. }) => return Err(error.into()),
+    };
     if args.json {
-        output::json(&answer)?;
+        output::json(&Answered {
+            error: error.as_ref().map(ToString::to_string),
+            answer: &answer,
+        })?;
+    } else if args.quiet && error.is_some() && args.paths > 1 {
+        // What several paths together would have answered is not known.
     } else if args.quiet {
         print_answer(answer.answer.as_deref().unwrap_or(&answer.text))?;
     } else {
         print_text(&answer, view.stream)?;
         print_cost(&answer);
     }
-    Ok(())
+    match error {
+        None => Ok(()),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answered<'a> {
+    /// What broke the question off; paths that ran then are `interrupted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    answer: &'a Answer,
 }
 
 fn question(given: Option<&str>) -> Result<String> {
@@ -177,7 +204,18 @@ fn read_question() -> Result<String> {
         .lock()
         .read_to_string(&mut text)
         .context("reading the question from standard input: it must be UTF-8 text")?;
-    Ok(text.trim().to_string())
+    Ok(without_line_end(text))
+}
+
+/// `text` without the one line end that a shell or an editor puts after the last line.
+fn without_line_end(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
 }
 
 /// What a person sees while the paths decode.
@@ -264,10 +302,10 @@ fn print_text(answer: &Answer, streamed: bool) -> Result<()> {
             if several {
                 out!("path {}:", path.id)?;
             }
-            print_answer(path.text.trim())?;
+            print_answer(&path.text)?;
         }
     } else if !streamed {
-        print_answer(answer.text.trim())?;
+        print_answer(&answer.text)?;
     }
     if several && !answer.votes.is_empty() {
         let voters: Vec<_> = answer.paths.iter().filter(|p| p.finish.votes()).collect();
@@ -310,7 +348,7 @@ fn print_cost(answer: &Answer) {
         times.fork_ms,
         times.decode_ms,
         // A path's first token comes from the prefill's logits.
-        (tokens.generated - answer.paths.len()) as f64 / times.decode_ms * 1e3,
+        tokens.generated.saturating_sub(answer.paths.len()) as f64 / times.decode_ms * 1e3,
     );
     if let (Some(check), Some(compact)) = (times.check_ms, times.compact_ms) {
         line.push_str(&format!(", check {check:.2} ms, compact {compact:.2} ms"));
@@ -365,5 +403,24 @@ pub fn bytes(count: u64) -> String {
         format!("{count} B")
     } else {
         format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_line_end;
+
+    #[test]
+    fn only_the_last_line_end_goes() {
+        for (given, asked) in [
+            ("    x = 1\n", "    x = 1"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+            ("a \r", "a \r"),
+            ("  ", "  "),
+            ("", ""),
+        ] {
+            assert_eq!(without_line_end(given.into()), asked, "{given:?}");
+        }
     }
 }

@@ -102,6 +102,8 @@ fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
             sampling: SamplingDefaults {
                 temperature: Some(0.0),
                 repetition_penalty: Some(1.0),
+                no_repeat_ngram_size: Some(0),
+                min_length: Some(0),
                 max_tokens: Some(prompt.greedy.len()),
                 ..SamplingDefaults::default()
             },

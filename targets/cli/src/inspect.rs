@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use curt::Package;
-use curt::head::{HeadHeader, StopHead};
+use curt::head::{HeadHeader, StopHead, head_files};
 use curt::package::LoadReport;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
     let package = Package::open(&locate::package(Some(&args.package))?)?;
     let inspected = Inspected {
         report: package.report()?,
-        heads: locate::heads(package.dir())
+        heads: head_files(package.dir())
             .iter()
             .map(|file| Head::read(file, &package))
             .collect(),

@@ -120,7 +120,8 @@ impl Draw<'_> {
             {
                 pooled = pool.pool(cached, &mut means[place]);
             }
-        })?;
+        });
+        let answer = answer.map_err(curt::Error::from)?;
         pooled?;
         let prompt = if self.rollouts.is_empty() {
             Vec::new()

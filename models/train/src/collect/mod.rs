@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use curt::{AskOptions, CancelToken, Engine};
+use curt::{AskOptions, CancelToken, Engine, Voting};
 use curt_workload::{Item, Part, Workload};
 
 use crate::dataset::{Data, Question, Settings, validate_check_points};
@@ -117,6 +117,8 @@ pub fn collect(
         reuse: false,
         show_kv_at: options.check_at.clone(),
         cancel: options.cancel.clone(),
+        // Each path is graded by itself.
+        vote: Voting::Off,
         ..AskOptions::default()
     };
     let draw = Draw {

@@ -62,7 +62,9 @@ impl<'a> Rollouts<'a> {
             };
             options.sampling.max_tokens = options.sampling.max_tokens.map(|n| n - length);
             let continued = Question::Tokens([prompt, prefix].concat());
-            let answer = engine.ask(&continued, &options, &mut |_| {})?;
+            let answer = engine
+                .ask(&continued, &options, &mut |_| {})
+                .map_err(curt::Error::from)?;
             let mut right = 0;
             for continuation in &answer.paths {
                 // The answer may begin in the prefix.

@@ -76,6 +76,8 @@ impl Settings {
                         .repetition_penalty
                         .unwrap_or(neutral.repetition_penalty),
                 ),
+                no_repeat_ngram_size: stated.no_repeat_ngram_size,
+                min_length: stated.min_length,
                 max_tokens: Some(stated.max_tokens.ok_or_else(|| needed("max_tokens"))?),
             },
             places: Some(Places {

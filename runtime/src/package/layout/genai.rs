@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
-use super::super::description::{
-    DecoderNames, Description, GraphFile, GraphRole, Stated, TokenRules, Window,
-};
+use super::super::description::{DecoderNames, Description, GraphFile, GraphRole, Stated, Window};
 use super::super::prompt::SamplingDefaults;
 use crate::error::{Error, Result};
 use crate::files;
@@ -256,10 +254,6 @@ pub(super) fn read(dir: &Path) -> Result<Description> {
         },
         processors: processors(dir, &file, &model)?,
         sampling: sampling(&file, &search)?,
-        rules: TokenRules {
-            no_repeat_ngram_size: size(search.no_repeat_ngram_size).unwrap_or(0),
-            min_length_tokens: size(search.min_length).unwrap_or(0),
-        },
         notes,
         model_type: model.model_type,
         file,
@@ -418,6 +412,9 @@ fn sampling(file: &Path, search: &Search) -> Result<SamplingDefaults> {
     }
     let penalty = SamplingDefaults {
         repetition_penalty: search.repetition_penalty,
+        no_repeat_ngram_size: size(search.no_repeat_ngram_size)
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        min_length: size(search.min_length),
         ..SamplingDefaults::default()
     };
     if !search.do_sample {
@@ -443,18 +440,18 @@ fn not_followed(search: &Search, context: usize) -> Vec<String> {
     ] {
         if let Some(number) = number.filter(|&n| n > 1) {
             notes.push(format!(
-                "search.{field} is {number}: curt draws single paths (--paths)"
+                "search.{field} is {number}: curt draws single paths (`paths`)"
             ));
         }
     }
     if let Some(length) = size(search.max_length).filter(|&length| length < context) {
         notes.push(format!(
-            "search.max_length is {length}: not followed, the answer ends at --max-tokens or at the context's end"
+            "search.max_length is {length}: not followed, the answer ends at `max_tokens` or at the context's end"
         ));
     }
     if let Some(seed) = search.random_seed.filter(|&seed| seed >= 0) {
         notes.push(format!(
-            "search.random_seed is {seed}: not followed, paths are drawn by --seed"
+            "search.random_seed is {seed}: not followed, paths are drawn by `seed`"
         ));
     }
     notes

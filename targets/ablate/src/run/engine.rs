@@ -84,8 +84,8 @@ impl<'a> EngineRespondent<'a> {
         }
         match answer {
             Ok(answer) => Ok((Ok(answer), readings)),
-            Err(error) if is_of_the_item(&error) => Ok((Err(error.to_string()), readings)),
-            Err(error) => Err(error.into()),
+            Err(failed) if is_of_the_item(&failed.error) => Ok((Err(failed.to_string()), readings)),
+            Err(failed) => Err(failed.error.into()),
         }
     }
 

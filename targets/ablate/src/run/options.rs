@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use curt::head::StopHead;
 use curt::paths::{Check, Keep, SignalName};
-use curt::{AskOptions, SamplingDefaults};
+use curt::{AskOptions, SamplingDefaults, Voting};
 
 use crate::arm::Arm;
 use crate::error::{Error, Result};
@@ -47,7 +47,10 @@ pub(super) fn arm_options(
     };
     Ok(AskOptions {
         paths,
-        vote: (paths > 1).then_some(arm.vote),
+        vote: match paths {
+            0 | 1 => Voting::Off,
+            _ => Voting::By(arm.vote),
+        },
         sampling: if arm.greedy {
             greedy.or(base.sampling)
         } else {

@@ -5,17 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use curt::Package;
-use curt::paths::SignalName;
+use curt::head::{DEFAULT_HEAD, find_head, head_files};
+use curt::paths::{Keep, SignalName};
 use curt_ablate::arm::{Arm, ArmFile, Skipped};
 use toml::Value;
 
-use curt_command::locate;
-
-use crate::checks;
-
 /// Heads of a package that arms use where --head names no other: the name in arms, and the package's.
 const PACKAGE_HEADS: [(&str, &str); 4] = [
-    ("stop", checks::DEFAULT_HEAD),
+    ("stop", DEFAULT_HEAD),
     ("kv", "kv-only"),
     ("logprob", "logprob"),
     ("text", "text"),
@@ -248,21 +245,23 @@ impl ArmArgs {
             ("check-at", "keep", once),
             ("twice-at", "twice-keep", twice),
         ] {
+            if at.is_empty() {
+                continue;
+            }
             // Of several numbers, an arm with one check has the last.
             let keep = if at.len() == 1 {
                 &given[given.len() - 1..]
             } else {
                 &given[..]
             };
-            let keep: Vec<f64> = keep.iter().map(|&k| k as f64).collect();
-            for (index, &tokens) in at.iter().enumerate() {
+            let keep: Vec<Keep> = keep.iter().map(|&k| Keep::Top(k)).collect();
+            let keep = Keep::at_each(&keep, at.len(), self.paths)?;
+            for (index, (&tokens, keep)) in at.iter().zip(keep).enumerate() {
                 let place = index + 1;
                 put(format!("{at_name}.{place}"), tokens);
-                let keep = checks::of_check("--keep", &keep, index, at.len(), self.paths as f64)?;
-                put(
-                    format!("{keep_name}.{place}"),
-                    (keep.round() as usize).max(1),
-                );
+                if let Keep::Top(k) = keep {
+                    put(format!("{keep_name}.{place}"), k.max(1));
+                }
             }
         }
         for name in heads.keys() {
@@ -317,13 +316,13 @@ impl ArmArgs {
         let mut heads = BTreeMap::new();
         for (name, of_package) in PACKAGE_HEADS {
             let named = |file: &PathBuf| file.file_stem().is_some_and(|stem| stem == of_package);
-            if let Some(file) = locate::heads(package.dir()).into_iter().find(named) {
+            if let Some(file) = head_files(package.dir()).into_iter().find(named) {
                 heads.insert(name.to_string(), file);
             }
         }
         for given in &self.head {
             let (name, head) = given.split_once('=').unwrap_or(("stop", given));
-            heads.insert(name.into(), locate::head(head, package.dir())?);
+            heads.insert(name.into(), find_head(head, package.dir())?);
         }
         Ok(heads)
     }

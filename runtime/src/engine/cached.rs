@@ -1,0 +1,86 @@
+//! Caches of known paths, and how rows behave beside each other.
+
+use super::Engine;
+use crate::error::{Error, Result};
+use crate::generate::{RowInvariance, probe_row_invariance};
+use crate::kv::KvPlan;
+use crate::metrics;
+use crate::paths::{self, CachedPaths};
+use crate::session::CancelToken;
+
+impl Engine {
+    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues `prompt`. `visit` sees
+    /// it when `at_tokens` tokens of each are cached; at a length that no path has more tokens than, it sees nothing. Forgets
+    /// what is cached.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for no prompt, no paths, an id that the model does not know, or lengths that do not ascend from 1
+    /// up; [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Session`]; those of `visit`.
+    pub fn rebuild(
+        &mut self,
+        prompt: &[u32],
+        paths: &[&[u32]],
+        at_tokens: &[usize],
+        visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if prompt.is_empty() {
+            return Err(Error::option("prompt", "at least one token", "none"));
+        }
+        if paths.is_empty() {
+            return Err(Error::option("paths", "at least 1", 0));
+        }
+        self.validate_ids("prompt", prompt)?;
+        for path in paths {
+            self.validate_ids("paths", path)?;
+        }
+        paths::validate_ascending("at_tokens", at_tokens)?;
+        // Beyond the last token but one of the longest path, no path is left to see.
+        let longest = paths.iter().map(|path| path.len()).max().unwrap_or(0);
+        let most = at_tokens.last().copied().unwrap_or(0);
+        let most = most.min(longest.saturating_sub(1));
+        let context_tokens = self.package.context_tokens();
+        if prompt.len() + most > context_tokens {
+            return Err(Error::Context {
+                prompt_tokens: prompt.len() + most,
+                context_tokens,
+            });
+        }
+        let graph = self.package.graph();
+        let plan = KvPlan::new(
+            graph.geometry(),
+            graph.layout(),
+            paths.len(),
+            prompt.len() + most,
+            self.available_bytes(),
+        )?;
+        self.cached.truncate(0);
+        self.decoder.restart(plan, 0, None)?;
+        self.decoder.prefill(prompt, &CancelToken::new())?;
+        let rebuilt = paths::rebuild(&mut self.decoder, prompt, paths, at_tokens, visit);
+        self.decoder.keep_first_row();
+        rebuilt
+    }
+
+    /// Whether rows depend on their batch, for this package, library and machine. Forgets what is cached.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`] for a question of 16 paths.
+    pub fn probe_row_invariance(&mut self) -> Result<RowInvariance> {
+        const BATCHES: [usize; 6] = [1, 2, 3, 5, 8, 16];
+        const STEPS: usize = 8;
+        let graph = self.package.graph();
+        let prompt: Vec<u32> = (0..24u32)
+            .map(|i| (i * 37 + 11) % graph.vocabulary() as u32)
+            .collect();
+        let plan = KvPlan::new(
+            graph.geometry(),
+            graph.layout(),
+            16,
+            prompt.len() + STEPS,
+            metrics::available_bytes(),
+        )?;
+        self.cached.truncate(0);
+        self.decoder.restart(plan, 0, None)?;
+        probe_row_invariance(&mut self.decoder, &prompt, &BATCHES, STEPS)
+    }
+}

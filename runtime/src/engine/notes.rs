@@ -1,0 +1,50 @@
+//! What was asked for and is not quite what is done.
+
+use super::AskOptions;
+use super::settings::Settings;
+use crate::package::Package;
+use crate::paths::Signal;
+
+/// Notes on `options`, where a path has room for `most_tokens` tokens.
+pub(super) fn notes(
+    package: &Package,
+    options: &AskOptions,
+    settings: &Settings,
+    most_tokens: usize,
+) -> Vec<String> {
+    let mut notes = package.notes().to_vec();
+    for &at in &options.show_kv_at {
+        if at >= most_tokens {
+            notes.push(format!(
+                "the cache was not shown at {at} tokens: the context leaves room for {most_tokens} tokens of a path"
+            ));
+        }
+    }
+    for check in &settings.checks {
+        if check.at_tokens >= most_tokens {
+            notes.push(format!(
+                "the check at {} tokens was not reached: the context leaves room for {most_tokens} tokens of a path",
+                check.at_tokens
+            ));
+        }
+        let Signal::Head(head) = &check.signal else {
+            continue;
+        };
+        let header = head.header();
+        if header.sampling != settings.sampling {
+            let of = &header.sampling;
+            notes.push(format!(
+                "head {:?} was trained on paths drawn otherwise: temperature {}, top-k {}, top-p {}, min-p {}, repetition \
+                 penalty {}",
+                header.name, of.temperature, of.top_k, of.top_p, of.min_p, of.repetition_penalty
+            ));
+        }
+        if !header.check_at_tokens.contains(&check.at_tokens) {
+            notes.push(format!(
+                "head {:?} was trained at {:?} tokens and scores at {} here",
+                header.name, header.check_at_tokens, check.at_tokens
+            ));
+        }
+    }
+    notes
+}

@@ -1,0 +1,64 @@
+//! From a question to the prompt's token ids.
+
+use super::{AskOptions, Engine, Question};
+use crate::error::{Error, Result};
+use crate::package::{Message, Role};
+
+impl Engine {
+    /// The prompt as token ids.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for an empty question or an unknown id; those of the template and the tokenizer.
+    pub fn tokens(&self, question: &Question, options: &AskOptions) -> Result<Vec<u32>> {
+        let tokens = match question {
+            Question::Tokens(tokens) => tokens.clone(),
+            Question::Messages(messages) => self.encode(messages)?,
+            Question::Text(text) => self.encode(&self.messages(text, options)?)?,
+        };
+        if tokens.is_empty() {
+            return Err(Error::option("question", "at least one token", "none"));
+        }
+        self.validate_ids("question", &tokens)?;
+        Ok(tokens)
+    }
+
+    /// # Errors
+    /// [`Error::Option`] for an id that the model does not know.
+    pub(super) fn validate_ids(&self, field: &'static str, tokens: &[u32]) -> Result<()> {
+        let vocabulary = self.decoder.vocabulary();
+        match tokens.iter().find(|&&id| id as usize >= vocabulary) {
+            None => Ok(()),
+            Some(unknown) => {
+                let expected = format!("token ids below {vocabulary}");
+                Err(Error::option(field, expected, unknown))
+            }
+        }
+    }
+
+    /// The conversation that ends with the question `text`.
+    fn messages(&self, text: &str, options: &AskOptions) -> Result<Vec<Message>> {
+        if text.trim().is_empty() {
+            return Err(Error::option("question", "some text", "an empty question"));
+        }
+        let prompt = options.prompt.as_ref().or(self.package.prompt());
+        let system = options
+            .system
+            .as_ref()
+            .or_else(|| prompt.and_then(|p| p.system.as_ref()));
+        let mut messages = Vec::new();
+        if let Some(system) = system {
+            messages.push(Message::new(Role::System, system));
+        }
+        for turn in prompt.map_or(&[][..], |p| &p.turns) {
+            messages.push(Message::new(Role::User, &turn.user));
+            messages.push(Message::new(Role::Assistant, &turn.assistant));
+        }
+        messages.push(Message::new(Role::User, text));
+        Ok(messages)
+    }
+
+    fn encode(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        let text = self.package.render(messages)?;
+        self.package.text().encode(&text)
+    }
+}
