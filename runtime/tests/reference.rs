@@ -4,10 +4,11 @@
 
 use crate::support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use curt::Package;
 use curt::generate::Decoder;
+use curt::paths::FinishReason;
+use curt::{AskOptions, Package, Question, SamplingDefaults};
 use serde::Deserialize;
 use support::{argmax, decoder, never};
 
@@ -189,4 +190,99 @@ fn repeat(
         }
     }
     Ok(largest)
+}
+
+#[derive(Deserialize)]
+struct SearchReference {
+    package: String,
+    new_tokens: usize,
+    prompt: Vec<u32>,
+    cases: Vec<SearchCase>,
+}
+
+#[derive(Deserialize)]
+struct SearchCase {
+    search: serde_json::Map<String, serde_json::Value>,
+    eos_token_id: Option<u32>,
+    greedy: Vec<u32>,
+}
+
+/// `original` with another `genai_config.json`.
+fn with_config(
+    original: &Path,
+    edit: impl FnOnce(&mut serde_json::Value),
+) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(original).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    let file = dir.path().join("genai_config.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    edit(&mut config);
+    std::fs::write(&file, config.to_string()).unwrap();
+    dir
+}
+
+/// `models/recipes/reference/search.py` makes the reference.
+#[test]
+fn the_packages_search_settings_give_the_ids_of_onnxruntime_genai() {
+    if !support::library_or_skip("the_packages_search_settings_give_the_ids_of_onnxruntime_genai") {
+        return;
+    }
+    let file = support::checkout().join("models/recipes/reference/data/search.json");
+    let reference: SearchReference =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let original = support::tiny(&reference.package);
+    for case in &reference.cases {
+        let dir = with_config(&original, |config| {
+            for (name, value) in &case.search {
+                config["search"][name] = value.clone();
+            }
+            if let Some(id) = case.eos_token_id {
+                config["model"]["eos_token_id"] = id.into();
+            }
+        });
+        let mut engine = support::engine(dir.path());
+        let options = AskOptions {
+            sampling: SamplingDefaults {
+                max_tokens: Some(reference.new_tokens),
+                ..SamplingDefaults::default()
+            },
+            ..AskOptions::default()
+        };
+        let question = Question::Tokens(reference.prompt.clone());
+        let answer = engine.ask(&question, &options, &mut |_| {}).unwrap();
+        let mut got = answer.paths[0].tokens.clone();
+        // onnxruntime-genai leaves out the id that ends a sequence.
+        if answer.paths[0].finish == FinishReason::Eos {
+            got.pop();
+        }
+        assert_eq!(got, case.greedy, "{:?}", case.search);
+        assert!(answer.notes.is_empty(), "{:?}", answer.notes);
+    }
+}
+
+#[test]
+fn search_settings_that_are_not_followed_are_said() {
+    if !support::library_or_skip("search_settings_that_are_not_followed_are_said") {
+        return;
+    }
+    let dir = with_config(&support::tiny("tiny-llama-fp32"), |config| {
+        config["search"]["num_beams"] = 4.into();
+        config["search"]["max_length"] = 100.into();
+    });
+    let mut engine = support::engine(dir.path());
+    let question = Question::Tokens(support::tokens(engine.package(), 8, 1));
+    let options = AskOptions {
+        sampling: SamplingDefaults {
+            max_tokens: Some(4),
+            ..SamplingDefaults::default()
+        },
+        ..AskOptions::default()
+    };
+    let notes = engine.ask(&question, &options, &mut |_| {}).unwrap().notes;
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("4 beams") && notes[1].contains("100 tokens"));
 }
