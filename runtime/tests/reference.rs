@@ -208,10 +208,7 @@ struct SearchCase {
 }
 
 /// `original` with another `genai_config.json`.
-fn with_config(
-    original: &Path,
-    edit: impl FnOnce(&mut serde_json::Value),
-) -> tempfile::TempDir {
+fn with_config(original: &Path, edit: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(original).unwrap() {
         let entry = entry.unwrap();

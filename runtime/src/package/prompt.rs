@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -105,14 +106,25 @@ impl SamplingDefaults {
     }
 }
 
+/// A file that has a prompt among other things, as `workload.toml` does.
+#[derive(Deserialize)]
+struct Holder<T> {
+    prompt: T,
+}
+
 impl PromptFile {
-    /// Reads a prompt file.
+    /// Reads a prompt file, or the `[prompt]` of a file that has one, such as a workload's.
     ///
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Package`] where it is no TOML of this shape.
     pub fn read(file: &Path) -> Result<Self> {
         let text = files::read_text(file, files::WRITTEN_BYTES, "the prompt file cannot be read")?;
-        toml::from_str(&text).map_err(|e| {
+        let read = if toml::from_str::<Holder<IgnoredAny>>(&text).is_ok() {
+            toml::from_str::<Holder<Self>>(&text).map(|holder| holder.prompt)
+        } else {
+            toml::from_str(&text)
+        };
+        read.map_err(|e| {
             Error::package(
                 file,
                 "TOML",
@@ -120,5 +132,29 @@ impl PromptFile {
                 e.to_string().trim_end(),
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workloads_prompt_is_read_from_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            PromptFile::read(&file)
+        };
+        let plain = read("system = 'S'\n[sampling]\nmax_tokens = 8\n").unwrap();
+        let of_workload = read(
+            "name = 'w'\nscorer = 'number'\n[prompt]\nsystem = 'S'\n[prompt.sampling]\nmax_tokens = 8\n",
+        );
+        assert_eq!(of_workload.unwrap(), plain);
+        for (wrong, said) in [("sytem = 'S'", "sytem"), ("[prompt]\nsytem = 'S'", "sytem")] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 }
