@@ -1,7 +1,7 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 22] = [
+const FLAGS: [(&str, &str); 23] = [
     ("answer_pattern", "--answer-pattern"),
     ("cancel", "ctrl-C"),
     ("check_at", "--check-at"),
@@ -17,6 +17,7 @@ const FLAGS: [(&str, &str); 22] = [
     ("prompt", "--prompt"),
     ("question", "QUESTION"),
     ("repetition_penalty", "--repetition-penalty"),
+    ("show_kv_at", "--check-at"),
     ("signal", "--head"),
     ("stop", "--stop"),
     ("system", "--system"),

@@ -189,6 +189,63 @@ fn a_question_comes_from_the_argument_or_standard_input() {
     assert_refused(&curt(&args).output().unwrap(), &["QUESTION", "empty"]);
 }
 
+/// The ids of the prompt that `curt ask` makes of these arguments and this standard input.
+fn prompt_ids(args: &[&str], stdin: &str) -> Vec<u64> {
+    let ask = ["ask", "--json", "--temperature", "0", "--max-tokens", "1"];
+    let mut child = curt(&ask)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(stdin.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ids = json["prompt"].as_array().unwrap();
+    assert_eq!(json["tokens"]["prompt"], ids.len());
+    ids.iter().map(|id| id.as_u64().unwrap()).collect()
+}
+
+#[test]
+fn white_space_of_a_question_is_the_questions() {
+    if !library_or_skip("white_space_of_a_question_is_the_questions") {
+        return;
+    }
+    let tiny = "models/recipes/reference/packages/tiny-llama-fp32";
+    let ids = |question: &str| prompt_ids(&["--package", tiny, question], "");
+    for question in ["    x = 1", "x = 1\n", "x = 1  "] {
+        let piped = prompt_ids(&["--package", tiny, "-"], &format!("{question}\n"));
+        assert_eq!(ids(question), piped, "{question:?}");
+        assert_ne!(piped, ids(question.trim()), "{question:?}");
+    }
+    assert_eq!(prompt_ids(&["--package", tiny, "-"], "x\r\n"), ids("x"));
+}
+
+#[test]
+fn a_workloads_prompt_goes_around_a_question() {
+    if !library_or_skip("a_workloads_prompt_goes_around_a_question") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_string()
+    };
+    let prompt = write("prompt.toml", "system = 'Be brief.'\n");
+    let workload = write(
+        "workload.toml",
+        "name = 'w'\nscorer = 'number'\n\n[prompt]\nsystem = 'Be brief.'\n",
+    );
+    let tiny = "models/recipes/reference/packages/tiny-llama-fp32";
+    let ids = |prompt: &str| prompt_ids(&["--package", tiny, "--prompt", prompt, "x"], "");
+    assert_eq!(ids(&workload), ids(&prompt));
+}
+
 #[test]
 fn piped_output_is_plain_and_says_what_it_cost_elsewhere() {
     if !library_or_skip("piped_output_is_plain_and_says_what_it_cost_elsewhere") {
@@ -323,7 +380,14 @@ fn ctrl_c_ends_it_at_any_moment_with_status_130() {
             "{:?} {error}",
             output.status
         );
-        assert!(output.stdout.is_empty(), "no half-written JSON");
+        // What there was is not lost, and no JSON is half written.
+        if !output.stdout.is_empty() {
+            let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert!(json["error"].as_str().unwrap().contains("cancelled"));
+            assert!(json["tokens"]["generated"].as_u64().unwrap() > 0);
+            let paths = json["paths"].as_array().unwrap();
+            assert!(paths.iter().any(|p| p["finish"] == "interrupted"));
+        }
         assert!(!error.contains("panicked"), "{error}");
         assert!(interrupted.elapsed() < Duration::from_secs(60), "it hung");
     }
