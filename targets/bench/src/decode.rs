@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use curt::files::read_text;
 use curt::generate::{Decoder, Sampling};
 use curt::kv::KvPlan;
 use curt::paths::{AllDrawn, Ending, Launch, PathId, ReasoningPath, Watch, launch};
@@ -12,6 +13,9 @@ use curt::{Package, metrics};
 use serde::Serialize;
 
 use curt_command::{locate, out, signal};
+
+/// Most bytes of a list of token ids.
+const IDS_BYTES: u64 = 16 << 20;
 
 /// What `curt-bench decode` takes.
 #[derive(clap::Args)]
@@ -212,8 +216,7 @@ fn check(paths: &[ReasoningPath], reference: &mut Option<Vec<u32>>) -> Result<()
 
 fn ids(file: impl AsRef<std::path::Path>) -> Result<Vec<u32>> {
     let file = file.as_ref();
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let text = read_text(file, IDS_BYTES, "reading token ids")?;
     serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a JSON list of token ids", file.display()))
 }

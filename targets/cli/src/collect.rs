@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Items drawn at once. Each takes the memory of one more model, and many small steps use several cores better than one.
-    #[arg(long, value_name = "J", default_value = "1")]
+    #[arg(long, value_name = "J", default_value = "1", value_parser = curt_command::jobs)]
     jobs: NonZeroUsize,
     /// Threads inside one operator. Without it, the cores, shared among the jobs.
     #[arg(long, value_name = "N")]

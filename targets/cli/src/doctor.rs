@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use curt::SamplingDefaults;
 use curt::engine::{AskOptions, Engine, Question};
+use curt::files::read_text;
 use serde::Deserialize;
 
 use curt_command::output::one_line;
@@ -12,6 +13,8 @@ use curt_command::{locate, out};
 
 /// File of a package that holds greedy transcripts made by its recipe.
 const TRANSCRIPT: &str = "transcript.json";
+/// Most bytes of it: some hundred prompts of some thousand tokens.
+const TRANSCRIPT_BYTES: u64 = 16 << 20;
 
 /// What `curt doctor` takes.
 #[derive(clap::Args)]
@@ -88,8 +91,7 @@ fn replay(dir: &Path, engine: &mut Engine) -> Result<()> {
     if !file.exists() {
         return out!("{:<16}none in this package", "transcript");
     }
-    let text =
-        std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let text = read_text(&file, TRANSCRIPT_BYTES, "reading the transcript")?;
     let transcript: Transcript = serde_json::from_str(&text)
         .with_context(|| format!("{}: expected a transcript", file.display()))?;
     if transcript.prompts.is_empty() {

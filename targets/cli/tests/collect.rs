@@ -172,8 +172,16 @@ fn several_jobs_write_what_one_does() {
         let output = bench.collect(out, &["--jobs", jobs]);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    assert!(!bench.lines("one").is_empty());
-    assert_eq!(bench.lines("three"), bench.lines("one"));
+    let lines = bench.lines("one");
+    assert!(!lines.is_empty());
+    assert_eq!(bench.lines("three"), lines);
+    let none = bench.collect("none", &["--jobs", "100000"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(
+        text(&none.stderr).contains("1 to 256"),
+        "{}",
+        text(&none.stderr)
+    );
 }
 
 #[test]

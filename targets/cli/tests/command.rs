@@ -330,6 +330,39 @@ fn doctor_finds_this_machine_sound() {
 }
 
 #[test]
+fn doctor_reads_a_transcript_as_any_other_text_of_a_package() {
+    if !library_or_skip("doctor_reads_a_transcript_as_any_other_text_of_a_package") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(checkout().join("models/packages/reasoner")).unwrap() {
+        let from = entry.unwrap().path();
+        if from.is_file() {
+            std::fs::copy(&from, dir.path().join(from.file_name().unwrap())).unwrap();
+        }
+    }
+    let file = dir.path().join("transcript.json");
+    let marked = format!("\u{feff}{}", std::fs::read_to_string(&file).unwrap());
+    std::fs::write(&file, marked).unwrap();
+    let package = dir.path().to_str().unwrap();
+    let output = run(&["doctor", "--package", package]);
+    let out = text(&output.stdout);
+    assert!(
+        out.contains("replay token for token"),
+        "{out}{}",
+        text(&output.stderr)
+    );
+
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let refused = text(&run(&["doctor", "--package", package]).stderr);
+    assert!(
+        refused.contains("transcript.json") && refused.contains("regular file"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn inspect_needs_no_library() {
     let output = curt(&["inspect", "models/packages/reasoner", "--json"])
         .env("ORT_DYLIB_PATH", "/no/such/library.so")

@@ -9,6 +9,7 @@ pub mod output;
 pub mod signal;
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -24,6 +25,19 @@ const MISUSED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 /// Exit status where the reader of standard output has left, as shells give it: 128 + SIGPIPE.
 const READER_LEFT: u8 = 141;
+
+/// Most jobs of a command: each holds a model, and far more than a machine has cores only take its memory.
+const MOST_JOBS: usize = 256;
+
+/// A number of things done at once, from the command line.
+///
+/// # Errors
+/// Where it is out of range.
+pub fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text.parse().ok().and_then(NonZeroUsize::new);
+    jobs.filter(|jobs| jobs.get() <= MOST_JOBS)
+        .ok_or_else(|| format!("expected 1 to {MOST_JOBS}"))
+}
 
 /// Reads the command line, does the `work` that it asks for, says what went wrong and gives the process's status.
 ///

@@ -123,11 +123,7 @@ impl Draw<'_> {
         });
         let answer = answer.map_err(curt::Error::from)?;
         pooled?;
-        let prompt = if self.rollouts.is_empty() {
-            Vec::new()
-        } else {
-            engine.tokens(&question, &options)?
-        };
+        let prompt = engine.tokens(&question, &options)?;
         let continued = AskOptions {
             show_kv_at: Vec::new(),
             ..options
@@ -137,6 +133,7 @@ impl Draw<'_> {
                 item: item.id.clone(),
                 group: item.unit().into(),
                 path: path.id,
+                prompt: (path.id == 0).then(|| prompt.clone()),
                 correct: self
                     .workload
                     .grade(item, path.answer.as_deref(), &path.text)?,

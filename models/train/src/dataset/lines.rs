@@ -24,6 +24,9 @@ pub struct PathLine {
     pub group: String,
     /// The path's number.
     pub path: usize,
+    /// The prompt's tokens, on the item's path 0: what a chat template made of the question can be seen there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Vec<u32>>,
     /// Generated tokens, the one that ended it included.
     pub tokens: Vec<u32>,
     /// Log-probability of each under the model itself.

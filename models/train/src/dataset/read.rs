@@ -173,6 +173,7 @@ pub(crate) mod tests {
             item: question.to_string(),
             group: String::new(),
             path,
+            prompt: None,
             logprobs: vec![-0.5; tokens.len()],
             tokens,
             finish: FinishReason::Eos,

@@ -8,9 +8,19 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::VERSION;
-use super::validate::{MOST_ITEMS, MOST_JOBS, MOST_REPLICATES, MOST_RESULTS, MOST_SHARDS};
 use crate::arm::{Arm, validate_arms};
 use crate::error::{Error, Result};
+
+/// Most items of a run.
+pub(super) const MOST_ITEMS: usize = u32::MAX as usize;
+/// Most results of a run: their sums of bounded counts stay below 2⁶³.
+pub(super) const MOST_RESULTS: u64 = 1 << 32;
+/// Most items that are asked side by side.
+pub(super) const MOST_JOBS: usize = 1024;
+/// Most shards of a run.
+pub(super) const MOST_SHARDS: usize = 1 << 16;
+/// Most replicates of the bootstrap, which keeps one number for each in every column.
+pub(super) const MOST_REPLICATES: u64 = 20_000;
 
 /// How arms are measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,16 +7,6 @@ use curt::paths::SignalName;
 
 use super::{AskedItem, Readings, Record, Run, Sample, Start, Times};
 
-/// Most items of a run.
-pub(super) const MOST_ITEMS: usize = u32::MAX as usize;
-/// Most results of a run: their sums of bounded counts stay below 2⁶³.
-pub(super) const MOST_RESULTS: u64 = 1 << 32;
-/// Most items that are asked side by side.
-pub(super) const MOST_JOBS: usize = 1024;
-/// Most shards of a run.
-pub(super) const MOST_SHARDS: usize = 1 << 16;
-/// Most replicates of the bootstrap, which keeps one number for each in every column.
-pub(super) const MOST_REPLICATES: u64 = 20_000;
 /// Most processes that wrote to one file.
 const MOST_STARTS: usize = 100_000;
 /// Most tokens of a path or a prompt: a replay walks through them one by one.

@@ -73,7 +73,7 @@ pub struct Args {
     seed: u64,
     /// Items asked side by side, each by an engine of its own with the memory of one more model. Their times are those of
     /// questions that slow each other: a latency budget needs one job.
-    #[arg(long, value_name = "J", default_value = "1")]
+    #[arg(long, value_name = "J", default_value = "1", value_parser = curt_command::jobs)]
     jobs: NonZeroUsize,
     /// Threads inside one operator. Without it, as many as there are cores, shared among the jobs.
     #[arg(long, value_name = "N")]
