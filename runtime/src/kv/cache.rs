@@ -50,10 +50,19 @@ impl KvCache {
     /// Maps the memory of `plan`. One row, no positions.
     ///
     /// # Errors
-    /// [`ShapeError`] for a plan of nothing, or of more than an address can name; [`crate::Error::Io`] where the system
-    /// refuses the memory.
+    /// [`ShapeError`] for a geometry or a plan of nothing, or of more than an address can name; [`crate::Error::Io`]
+    /// where the system refuses the memory.
     pub fn new(geometry: KvGeometry, layout: KvLayout, plan: KvPlan) -> Result<Self> {
         plan.validate()?;
+        for (what, got) in [
+            ("layers (at least)", geometry.layers),
+            ("heads of a layer (at least)", geometry.kv_heads),
+            ("elements of a head (at least)", geometry.head_dim),
+        ] {
+            if got == 0 {
+                return Err(shape(what, 1, got).into());
+            }
+        }
         let region_bytes = [
             geometry.kv_heads,
             plan.capacity_tokens,
@@ -441,7 +450,8 @@ mod tests {
                 bytes: 0,
             };
             let made = KvCache::new(geometry, layout, plan(rows, positions));
-            prop_assert_eq!(made.is_ok(), rows > 0 && positions > 0);
+            let something = sizes.into_iter().chain([rows, positions]).all(|n| n > 0);
+            prop_assert_eq!(made.is_ok(), something);
             let Ok(mut cache) = made else { return Ok(()) };
             let never = CancelToken::new();
             for call in calls {
