@@ -184,8 +184,11 @@ fn views_show_what_the_graph_wrote() {
         let geometry = package.graph().geometry();
         for layer in 0..geometry.layers {
             for kind in [KvKind::Key, KvKind::Value] {
-                let short = shorter.kv().view(layer, kind, 0).unwrap();
-                let long = longer.kv().view(layer, kind, 0).unwrap();
+                let layers = [layer];
+                let short = shorter.kv().host_view(&layers).unwrap();
+                let long = longer.kv().host_view(&layers).unwrap();
+                let short = short.row(layer, kind, 0).unwrap();
+                let long = long.row(layer, kind, 0).unwrap();
                 assert_eq!(
                     long.shape(),
                     [geometry.kv_heads, 9, geometry.head_dim],
@@ -212,11 +215,11 @@ fn views_show_what_the_graph_wrote() {
                 assert!(nonzero > 0, "{name}: layer {layer} holds zeros");
             }
         }
-        assert!(longer.kv().view(geometry.layers, KvKind::Key, 0).is_err());
-        assert!(
-            longer.kv().view(0, KvKind::Key, 1).is_err(),
-            "only one row is in use"
-        );
+        assert!(longer.kv().host_view(&[0, geometry.layers]).is_err());
+        let first = longer.kv().host_view(&[0]).unwrap();
+        assert!(first.row(1, KvKind::Key, 0).is_err(), "not asked for");
+        let unused = first.row(0, KvKind::Key, 1);
+        assert!(unused.is_err(), "only one row is in use");
     }
 }
 
@@ -345,8 +348,12 @@ fn assert_same_kv(name: &str, package: &Package, a: (&Decoder, usize), b: (&Deco
     let geometry = package.graph().geometry();
     for layer in 0..geometry.layers {
         for kind in [KvKind::Key, KvKind::Value] {
-            let left = a.0.kv().view(layer, kind, a.1).unwrap();
-            let right = b.0.kv().view(layer, kind, b.1).unwrap();
+            let layers = [layer];
+            let left = a.0.kv().host_view(&layers).unwrap();
+            let right = b.0.kv().host_view(&layers).unwrap();
+            let left = left.row(layer, kind, a.1).unwrap();
+            let right = right.row(layer, kind, b.1).unwrap();
+            let (left, right) = (&left.segments()[0], &right.segments()[0]);
             for head in 0..geometry.kv_heads {
                 assert_eq!(
                     left.head(head),

@@ -46,7 +46,8 @@ fn the_cache_is_shown_before_a_check_and_later_without_what_it_dropped() {
             if let Event::Cached(cached) = event {
                 let last = cached.prompt_tokens + cached.at_tokens - 1;
                 let value = |row| {
-                    let values = cached.kv.view(0, KvKind::Value, row).unwrap();
+                    let kv = cached.kv.host_view(&[0]).unwrap();
+                    let values = kv.row(0, KvKind::Value, row).unwrap();
                     values.get(0, last, 0).unwrap()
                 };
                 let newest: Vec<f32> = (0..cached.rows.len()).map(value).collect();

@@ -17,7 +17,6 @@ use crate::{Error, Result};
 
 /// Where memory lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Memory {
     /// The processor's own, which any code of the process can read.
     Host,

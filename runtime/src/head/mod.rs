@@ -26,7 +26,7 @@ pub use inputs::{logprob_statistic, ngram_indicators};
 pub use pool::{KvPool, rotate};
 
 use crate::error::{Error, Result};
-use crate::kv::KvCache;
+use crate::kv::{HostView, KvCache};
 use crate::package::{KeyRotation, Package, Rotary};
 
 /// A head that is ready to score. Its parts fit each other; that they fit a package, [`Self::open`] makes sure of.
@@ -193,6 +193,10 @@ impl StopHead {
                 }));
             }
         }
+        let read = file.header.kv.as_ref();
+        let kv = read
+            .map(|inputs| kv.host_view(&inputs.layers))
+            .transpose()?;
         for (path, inputs) in paths.iter().zip(buffers.inputs.chunks_exact_mut(width)) {
             self.fill(kv, prompt, path, &mut buffers.pool, inputs)?;
         }
@@ -227,7 +231,7 @@ impl StopHead {
     /// The network's inputs for one path, shifted and scaled: `[inputs]`.
     fn fill(
         &self,
-        kv: &KvCache,
+        kv: Option<HostView<'_>>,
         prompt: &[u32],
         path: &PathPrefix<'_>,
         pool: &mut Option<KvPool>,
@@ -238,7 +242,7 @@ impl StopHead {
         let (pooled, rest) = inputs.split_at_mut(of_kv);
         let (statistics, rest) = rest.split_at_mut(of_logprobs);
         let (in_prefix, in_prompt) = rest.split_at_mut(file.prefix_ngrams.len());
-        if let Some(pool) = pool {
+        if let (Some(pool), Some(kv)) = (pool, kv) {
             pool.pool(kv, path.row, prompt.len(), pooled)?;
         }
         if let Some(logprob) = &file.header.logprob {

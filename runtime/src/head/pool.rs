@@ -7,7 +7,7 @@ use curt_kernels::{Attend, Mean, ShapeError};
 
 use super::{KvInputs, Pooling, Span};
 use crate::error::{Error, Result};
-use crate::kv::{KvCache, KvKind, KvRow};
+use crate::kv::{HostView, KvKind, KvRow};
 use crate::package::Rotary;
 
 /// Pools a row's keys and values as a head's file says. Buffers are made once.
@@ -69,7 +69,7 @@ impl KvPool {
     /// [`Error::Shape`] where the cache has other heads, or fewer layers or rows, or `out` another length.
     pub fn pool(
         &mut self,
-        kv: &KvCache,
+        kv: HostView<'_>,
         row: usize,
         prompt_tokens: usize,
         out: &mut [f32],

@@ -137,27 +137,15 @@ impl KvCache {
         self.plan.capacity_tokens - self.len
     }
 
-    /// Keys or values of `layer` in `row`: `[kv_heads, len, head_dim]`, borrowed in place. This cache keeps every row
-    /// whole, in one segment.
-    ///
-    /// # Errors
-    /// [`ShapeError`] past the last layer or row.
-    pub fn row(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvRow<'_>> {
-        self.check_index("layer", layer, self.geometry.layers)?;
+    /// Keys or values of `layer` in `row`, whole and in one segment. Readers come by [`Self::host_view`].
+    pub(super) fn row(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvRow<'_>> {
+        self.check_layer(layer)?;
         self.check_index("row", row, self.rows)?;
         let stride = self.head_stride(self.len);
         let start = self.region(layer, kind) + row * self.row_bytes(stride);
         let bytes = self.past.bytes().get(start..).unwrap_or(&[]);
         let shape = [self.geometry.kv_heads, self.len, self.geometry.head_dim];
         Ok(KvView::new(bytes, self.geometry.dtype, shape, stride)?.into())
-    }
-
-    /// The one segment of [`Self::row`].
-    ///
-    /// # Errors
-    /// As [`Self::row`].
-    pub fn view(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvView<'_>> {
-        Ok(self.row(layer, kind, row)?.segments()[0])
     }
 
     /// Continues row 0 in `rows` rows: its cached positions are copied to each of the others.
@@ -376,6 +364,10 @@ impl KvCache {
             let to = base + (to * heads + head) * stride;
             bytes.copy_within(from..from + head_bytes, to);
         }
+    }
+
+    pub(super) fn check_layer(&self, layer: usize) -> Result<()> {
+        self.check_index("layer", layer, self.geometry.layers)
     }
 
     fn check_index(&self, what: &'static str, index: usize, count: usize) -> Result<()> {

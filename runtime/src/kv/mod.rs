@@ -2,6 +2,7 @@
 
 mod cache;
 mod geometry;
+mod host;
 mod plan;
 mod row;
 mod slab;
@@ -9,6 +10,7 @@ mod slab;
 pub(crate) use cache::KvTensor;
 pub use cache::{KvCache, KvKind};
 pub use geometry::{KvGeometry, KvLayout};
+pub use host::HostView;
 pub use plan::KvPlan;
 pub use row::KvRow;
 pub(crate) use slab::Slab;

@@ -18,6 +18,8 @@ pub const SPANS: [Span; 2] = [Span::Prefix, Span::Last(8)];
 /// `[paths, layers, kv_heads, spans, head_dim]`.
 pub struct MeansPool {
     pool: KvPool,
+    /// Layers that it reads.
+    layers: Vec<usize>,
     paths: usize,
 }
 
@@ -37,6 +39,7 @@ impl MeansPool {
             },
         };
         Ok(Self {
+            layers: inputs.layers.clone(),
             pool: KvPool::new(inputs, Vec::new())?,
             paths,
         })
@@ -53,9 +56,10 @@ impl MeansPool {
     /// [`curt::Error::Shape`] for the cache of another package.
     pub fn pool(&mut self, cached: CachedPaths<'_>, out: &mut [f32]) -> curt::Result<()> {
         let width = self.pool.outputs();
+        let kv = cached.kv.host_view(&self.layers)?;
         for (row, &path) in cached.rows.iter().enumerate() {
             let out = &mut out[path * width..(path + 1) * width];
-            self.pool.pool(cached.kv, row, cached.prompt_tokens, out)?;
+            self.pool.pool(kv, row, cached.prompt_tokens, out)?;
         }
         Ok(())
     }

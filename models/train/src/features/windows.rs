@@ -68,12 +68,13 @@ pub fn windows(
             let Some(place) = at_tokens.iter().position(|&at| at == rebuilt.at_tokens) else {
                 return Ok(());
             };
+            let kv = rebuilt.kv.host_view(layers)?;
             for (row, &path) in rebuilt.rows.iter().enumerate() {
                 let out = &mut read[place][path * width..(path + 1) * width];
                 let mut out = out.chunks_exact_mut(window * dim);
                 for &layer in layers {
                     let views = [KvKind::Key, KvKind::Value].map(|kind| {
-                        let all = rebuilt.kv.row(layer, kind, row)?;
+                        let all = kv.row(layer, kind, row)?;
                         let [_, len, _] = all.shape();
                         Ok::<KvRow<'_>, RuntimeError>(all.window(len.wrapping_sub(window), window)?)
                     });
