@@ -2,10 +2,10 @@
 
 /// Most bytes of this process that were ever resident at once.
 ///
-/// On Linux the kernel's own mark of this program's memory (`VmHWM`): what `getrusage` says also counts the program that
-/// started it by `exec`.
+/// On Linux and Android the kernel's own mark of this program's memory (`VmHWM`): what `getrusage` says also counts the
+/// program that started it by `exec`.
 pub fn peak_resident_bytes() -> Option<u64> {
-    if cfg!(target_os = "linux") {
+    if cfg!(any(target_os = "linux", target_os = "android")) {
         kibibytes("/proc/self/status", "VmHWM:")
     } else {
         peak_of_rusage()
@@ -53,13 +53,17 @@ fn kibibytes(table: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #[test]
-    #[cfg(target_os = "linux")]
-    fn the_machine_answers() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn the_peak_grows_with_what_is_touched_and_stays() {
         let before = super::peak_resident_bytes().unwrap();
-        let grown = vec![1u8; 64 << 20];
+        // More than was ever resident: the mark must rise by what is new.
+        let more = 64 << 20;
+        let grown = vec![1u8; usize::try_from(before).unwrap() + more];
         std::hint::black_box(&grown);
-        assert!(super::peak_resident_bytes().unwrap() >= before);
-        assert!(super::peak_resident_bytes().unwrap() >= 64 << 20);
+        let peak = super::peak_resident_bytes().unwrap();
+        assert!(peak >= before + more as u64, "{before} → {peak}");
+        drop(grown);
+        assert!(super::peak_resident_bytes().unwrap() >= peak);
         assert!(super::available_bytes().unwrap() > 0);
     }
 }
