@@ -8,5 +8,6 @@ mod kv;
 mod packages;
 mod reference;
 mod sampling;
+mod session;
 mod shown;
 mod support;
