@@ -2,6 +2,7 @@
 
 use crate::support;
 
+use curt::generate::{DecoderPlan, MemoryLimits, Room};
 use curt::{Package, SamplingDefaults};
 use serde_json::{Value, json};
 use support::{assert_names, copy, edit, reasoner, refusal, tiny};
@@ -150,6 +151,13 @@ fn a_window_is_judged_by_what_slides() {
     let still = json!({"window_size": 2048, "slide_key_value_cache": false, "slide_inputs": false});
     let (_dir, package) = opened(window(still));
     assert_eq!(package.min_capacity_tokens(), 2048);
+    let room = Room {
+        rows: 2,
+        prefill_tokens: 3,
+        capacity_tokens: 10,
+    };
+    let planned = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
+    assert_eq!(planned.kv.capacity_tokens, 2048);
     assert_eq!(opened(window(Value::Null)).1.min_capacity_tokens(), 0);
     for slides in [
         json!({"window_size": 64, "slide_key_value_cache": true, "slide_inputs": false}),

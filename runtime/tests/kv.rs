@@ -406,7 +406,7 @@ fn logits_of_a_prompt_are_given_back_and_counted_before() {
             prefill_tokens: prompt.len(),
             capacity_tokens: 600,
         };
-        let plan = DecoderPlan::new(graph, room, MemoryLimits::default()).unwrap();
+        let plan = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
         let row = graph.vocabulary() as u64 * 4;
         // Keys, values, ids, mask and one row of logits; slabs are resident in huge pages of 2 MiB at most.
         let slabs = 4 * (2 << 20) + plan.kv.bytes + row;
@@ -417,7 +417,7 @@ fn logits_of_a_prompt_are_given_back_and_counted_before() {
             bytes: Some(plan.peak_bytes - 1),
             ..MemoryLimits::default()
         };
-        let error = DecoderPlan::new(graph, room, limits).unwrap_err();
+        let error = DecoderPlan::new(&package, room, limits).unwrap_err();
         assert!(error.to_string().contains("bytes of logits"), "{error}");
     }
     // Every position's logits, in memory at once.
@@ -427,7 +427,7 @@ fn logits_of_a_prompt_are_given_back_and_counted_before() {
         prefill_tokens: 2000,
         capacity_tokens: 2000,
     };
-    let plan = DecoderPlan::new(package.graph(), room, MemoryLimits::default()).unwrap();
+    let plan = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
     assert_eq!(
         plan.logits_bytes,
         512 * package.graph().vocabulary() as u64 * 4

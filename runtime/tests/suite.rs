@@ -2,6 +2,7 @@
 
 mod checks;
 mod configs;
+mod embeddings;
 mod engine;
 mod identity;
 mod kv;

@@ -2,9 +2,7 @@
 
 use super::Engine;
 use crate::error::{Error, Result};
-use crate::generate::{RowInvariance, probe_row_invariance};
-use crate::kv::KvPlan;
-use crate::metrics;
+use crate::generate::{Room, RowInvariance, probe_row_invariance};
 use crate::paths::{self, CachedPaths};
 use crate::session::CancelToken;
 
@@ -45,16 +43,14 @@ impl Engine {
                 context_tokens,
             });
         }
-        let graph = self.package.graph();
-        let plan = KvPlan::new(
-            graph.geometry(),
-            graph.layout(),
-            paths.len(),
-            prompt.len() + most,
-            self.available_bytes(),
-        )?;
+        let room = Room {
+            rows: paths.len(),
+            prefill_tokens: prompt.len(),
+            capacity_tokens: prompt.len() + most,
+        };
+        let plan = self.plan(room, None)?;
         self.cached.truncate(0);
-        self.decoder.restart(plan, 0, None)?;
+        self.decoder.restart(plan.kv, 0, None)?;
         self.decoder.prefill(prompt, &CancelToken::new())?;
         let rebuilt = paths::rebuild(&mut self.decoder, prompt, paths, at_tokens, visit);
         self.decoder.keep_first_row();
@@ -72,15 +68,14 @@ impl Engine {
         let prompt: Vec<u32> = (0..24u32)
             .map(|i| (i * 37 + 11) % graph.vocabulary() as u32)
             .collect();
-        let plan = KvPlan::new(
-            graph.geometry(),
-            graph.layout(),
-            16,
-            prompt.len() + STEPS,
-            metrics::available_bytes(),
-        )?;
+        let room = Room {
+            rows: 16,
+            prefill_tokens: prompt.len(),
+            capacity_tokens: prompt.len() + STEPS,
+        };
+        let plan = self.plan(room, None)?;
         self.cached.truncate(0);
-        self.decoder.restart(plan, 0, None)?;
+        self.decoder.restart(plan.kv, 0, None)?;
         probe_row_invariance(&mut self.decoder, &prompt, &BATCHES, STEPS)
     }
 }

@@ -131,7 +131,12 @@ impl Engine {
         let prompt = self.tokens(question, options)?;
         let most_tokens = self.room(&prompt)?.min(settings.max_tokens);
         let reused = self.reusable(&prompt, options.reuse);
-        let plan = self.plan(options, prompt.len() - reused, prompt.len() + most_tokens)?;
+        let room = Room {
+            rows: options.paths,
+            prefill_tokens: prompt.len() - reused,
+            capacity_tokens: prompt.len() + most_tokens,
+        };
+        let plan = self.plan(room, options.max_kv_bytes)?;
         on_event(Event::Planned(&plan));
 
         let phase = Instant::now();
@@ -205,31 +210,21 @@ impl Engine {
         }
     }
 
-    /// Memory for the paths of `options`, each of `capacity_tokens` positions, and for running the rest of the prompt.
-    fn plan(
-        &self,
-        options: &AskOptions,
-        prefill_tokens: usize,
-        capacity_tokens: usize,
-    ) -> Result<DecoderPlan> {
-        DecoderPlan::new(
-            self.package.graph(),
-            Room {
-                rows: options.paths,
-                prefill_tokens,
-                capacity_tokens,
+    /// Plans `room` within `max_kv_bytes`, or without that within what the system has and what the decoder holds and would
+    /// give up for it.
+    fn plan(&self, room: Room, max_kv_bytes: Option<u64>) -> Result<DecoderPlan> {
+        let available = || {
+            let free = metrics::available_bytes()?;
+            Some(free.saturating_add(self.decoder.resident_bytes()))
+        };
+        let limits = MemoryLimits {
+            kv_bytes: max_kv_bytes,
+            bytes: match max_kv_bytes {
+                Some(_) => None,
+                None => available(),
             },
-            MemoryLimits {
-                kv_bytes: options.max_kv_bytes,
-                bytes: self.available_bytes(),
-            },
-        )
-    }
-
-    /// Bytes that a plan may take: what the system has, and what the decoder holds and would give up for it.
-    fn available_bytes(&self) -> Option<u64> {
-        let free = metrics::available_bytes()?;
-        Some(free.saturating_add(self.decoder.resident_bytes()))
+        };
+        DecoderPlan::new(&self.package, room, limits)
     }
 
     /// Tokens of `prompt` whose keys and values are cached. At least one is left to run: its logits are needed.

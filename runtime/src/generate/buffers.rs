@@ -1,11 +1,12 @@
 //! Inputs and outputs of a step, beside keys and values.
 
+use curt_kernels::Dtype;
 use half::f16;
 
 use super::Input;
 use crate::error::{Error, Result};
 use crate::kv::{KvPlan, Slab};
-use crate::package::{DecoderGraph, LogitsDtype};
+use crate::package::{DecoderGraph, GraphInput, LogitsDtype};
 
 /// Tokens that one prefill step takes. Longer prompts go in several steps: most exports compute the logits of every
 /// position, 100 MB a step at a vocabulary of 49,152.
@@ -14,6 +15,8 @@ pub(super) const PREFILL_STEP_TOKENS: usize = 512;
 /// What a graph's inputs and outputs need for each position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepShape {
+    /// What stands at each new position.
+    pub(super) input: GraphInput,
     /// Logits of one position.
     pub(super) vocabulary: usize,
     pub(super) logits_dtype: LogitsDtype,
@@ -24,6 +27,7 @@ pub(super) struct StepShape {
 impl StepShape {
     pub(super) fn of(graph: &DecoderGraph) -> Self {
         Self {
+            input: graph.input,
             vocabulary: graph.vocabulary,
             logits_dtype: graph.logits_dtype,
             last_logits_only: graph.last_logits_only,
@@ -33,21 +37,49 @@ impl StepShape {
     /// Positions of `input`, which the graph takes.
     ///
     /// # Errors
-    /// [`Error::Shape`] for none; [`Error::Option`] for ids that the graph does not know.
+    /// [`Error::Shape`] for none; [`Error::Option`] for another kind than the graph takes, ids that it does not know, and
+    /// embeddings of another size or with a number that is not finite.
     pub(super) fn positions(&self, input: Input<'_>) -> Result<usize> {
-        let count = match input {
-            Input::Tokens(tokens) => {
+        let refused_input = |got: String| {
+            let expected = match self.input {
+                GraphInput::Ids => format!("token ids below {}", self.vocabulary),
+                GraphInput::Embeddings { hidden, .. } => {
+                    format!("embeddings of {hidden} numbers a position, as this graph takes them")
+                }
+            };
+            Err(Error::option("input", expected, got))
+        };
+        let count = match (self.input, input) {
+            (GraphInput::Ids, Input::Tokens(tokens)) => {
                 let unknown = tokens.iter().find(|&&t| t as usize >= self.vocabulary);
                 if let Some(unknown) = unknown {
-                    let expected = format!("token ids below {}", self.vocabulary);
-                    return Err(Error::option("input", expected, unknown));
+                    return refused_input(unknown.to_string());
                 }
                 tokens.len()
             }
+            (GraphInput::Embeddings { hidden, .. }, Input::Embeddings(numbers)) => {
+                if !numbers.len().is_multiple_of(hidden) {
+                    return refused_input(format!("{} numbers", numbers.len()));
+                }
+                if let Some(odd) = numbers.iter().find(|x| !x.is_finite()) {
+                    return refused_input(odd.to_string());
+                }
+                numbers.len() / hidden
+            }
+            (_, Input::Tokens(_)) => return refused_input("token ids".into()),
+            (_, Input::Embeddings(_)) => return refused_input("embeddings".into()),
         };
         match count {
             0 => Err(refused("positions of an input (at least)", 1, 0)),
             n => Ok(n),
+        }
+    }
+
+    /// Bytes of one position of the graph's input.
+    fn input_bytes(&self) -> Option<usize> {
+        match self.input {
+            GraphInput::Ids => Some(size_of::<i64>()),
+            GraphInput::Embeddings { hidden, dtype } => hidden.checked_mul(dtype.bytes()),
         }
     }
 
@@ -84,8 +116,8 @@ impl StepShape {
 
 /// Inputs and outputs of a step, sized for the plan.
 pub(super) struct Buffers {
-    /// `[rows, tokens]`
-    pub(super) input_ids: Slab,
+    /// `[rows, tokens]` of ids or `[rows, tokens, hidden]` of embeddings
+    pub(super) input: Slab,
     /// `[rows, positions]`, all ones: every row is as long as the others.
     pub(super) attention_mask: Slab,
     /// `[rows, tokens]`
@@ -109,12 +141,13 @@ impl Buffers {
     pub(super) fn new(shape: StepShape, plan: KvPlan) -> Result<Self> {
         let tokens = plan.rows.max(PREFILL_STEP_TOKENS.min(plan.capacity_tokens));
         let ids = |count: Option<usize>| count.and_then(|n| n.checked_mul(size_of::<i64>()));
+        let input = shape.input_bytes().and_then(|n| n.checked_mul(tokens));
         let positions = ids(plan.rows.checked_mul(plan.capacity_tokens));
         // `tokens` of one row or one of each row: what they write is the same.
         let logits = shape.logits_bytes(if shape.last_logits_only { plan.rows } else { 1 }, tokens);
         let widened = shape.logits_bytes(plan.rows, 1).map(|(_, widened)| widened);
-        let (Some(tokens), Some(positions), Some((logits, _)), Some(widened)) =
-            (ids(Some(tokens)), positions, logits, widened)
+        let (Some(input), Some(tokens), Some(positions), Some((logits, _)), Some(widened)) =
+            (input, ids(Some(tokens)), positions, logits, widened)
         else {
             let most = isize::MAX as usize;
             return Err(refused("bytes of a step (at most)", most, usize::MAX));
@@ -122,7 +155,7 @@ impl Buffers {
         let mut attention_mask = Slab::new(positions)?;
         attention_mask.elements_mut::<i64>().fill(1);
         Ok(Self {
-            input_ids: Slab::new(tokens)?,
+            input: Slab::new(input)?,
             attention_mask,
             position_ids: Slab::new(tokens)?,
             logits: Slab::new(logits)?,
@@ -136,7 +169,7 @@ impl Buffers {
     /// Bytes of them that lie in memory now; 0 where the system does not say.
     pub(super) fn resident_bytes(&self) -> u64 {
         [
-            &self.input_ids,
+            &self.input,
             &self.attention_mask,
             &self.position_ids,
             &self.logits,
@@ -151,10 +184,30 @@ impl Buffers {
     pub(super) fn place(&mut self, input: Input<'_>, first: usize, count: usize) {
         match input {
             Input::Tokens(tokens) => {
-                let slots = self.input_ids.elements_mut::<i64>().iter_mut();
+                let slots = self.input.elements_mut::<i64>().iter_mut();
                 let tokens = tokens.iter().skip(first).take(count);
                 for (slot, &token) in slots.zip(tokens) {
                     *slot = i64::from(token);
+                }
+            }
+            Input::Embeddings(numbers) => {
+                let GraphInput::Embeddings { hidden, dtype } = self.shape.input else {
+                    return;
+                };
+                let numbers = numbers.iter().skip(first * hidden).take(count * hidden);
+                match dtype {
+                    Dtype::F32 => {
+                        let slots = self.input.elements_mut::<f32>().iter_mut();
+                        for (slot, &number) in slots.zip(numbers) {
+                            *slot = number;
+                        }
+                    }
+                    Dtype::F16 => {
+                        let slots = self.input.elements_mut::<u16>().iter_mut();
+                        for (slot, &number) in slots.zip(numbers) {
+                            *slot = f16::from_f32(number).to_bits();
+                        }
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::Input;
 use super::buffers::{Buffers, PREFILL_STEP_TOKENS, StepShape, refused};
 use crate::error::{Error, Result};
 use crate::kv::{KvCache, KvKind, KvPlan, KvTensor, Slab};
-use crate::package::{DecoderGraph, LogitsDtype, Package};
+use crate::package::{DecoderGraph, GraphInput, LogitsDtype, Package};
 use crate::session::{CancelToken, Placement, SessionOptions};
 
 /// A loaded model and what it has cached.
@@ -28,7 +28,7 @@ pub struct Decoder {
 
 /// Input and output names as the C API takes them.
 struct Names {
-    input_ids: CString,
+    input: CString,
     attention_mask: Option<CString>,
     position_ids: Option<CString>,
     logits: CString,
@@ -253,11 +253,17 @@ impl Decoder {
             LogitsDtype::F16 => ElementType::F16,
         };
         let vocabulary = self.shape.vocabulary as i64;
+        let (element, hidden) = match self.shape.input {
+            GraphInput::Ids => (ElementType::I64, None),
+            GraphInput::Embeddings { hidden, dtype } => (dtype.into(), Some(hidden as i64)),
+        };
+        let shape = [rows_, count_, hidden.unwrap_or(1)];
+        let shape = &shape[..if hidden.is_some() { 3 } else { 2 }];
         // SAFETY: as the mask.
         unsafe {
             self.binding.input(
-                &self.names.input_ids,
-                memory(&self.buffers.input_ids, ElementType::I64, &[rows_, count_])?,
+                &self.names.input,
+                memory(&self.buffers.input, element, shape)?,
             )?;
             if let Some(name) = &self.names.position_ids {
                 self.binding.input(
@@ -292,7 +298,7 @@ impl Names {
             })
         };
         Ok(Self {
-            input_ids: c(&graph.input_ids)?,
+            input: c(&graph.input_name)?,
             attention_mask: graph.attention_mask.as_ref().map(c).transpose()?,
             position_ids: graph.position_ids.as_ref().map(c).transpose()?,
             logits: c(&graph.logits)?,

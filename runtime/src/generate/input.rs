@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 pub enum Input<'a> {
     /// Token ids.
     Tokens(&'a [u32]),
+    /// Vectors in place of tokens, as an embedding graph gives them for text and images: `[positions, hidden]`.
+    Embeddings(&'a [f32]),
 }
 
 impl<'a> From<&'a [u32]> for Input<'a> {

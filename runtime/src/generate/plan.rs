@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::buffers::{PREFILL_STEP_TOKENS, StepShape};
 use crate::error::{Error, Result};
 use crate::kv::KvPlan;
-use crate::package::DecoderGraph;
+use crate::package::Package;
 
 /// What a question needs room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +40,17 @@ pub struct DecoderPlan {
 }
 
 impl DecoderPlan {
-    /// Plans `room` for `graph`.
+    /// Plans `room` for `package`, whose attention may need more positions than are asked for.
     ///
     /// # Errors
     /// [`Error::Shape`] for no rows or no positions; [`Error::Capacity`] where it takes more than `limits`.
-    pub fn new(graph: &DecoderGraph, room: Room, limits: MemoryLimits) -> Result<Self> {
+    pub fn new(package: &Package, room: Room, limits: MemoryLimits) -> Result<Self> {
+        let graph = package.graph();
         let kv = KvPlan::new(
             graph.geometry,
             graph.layout,
             room.rows,
-            room.capacity_tokens,
+            room.capacity_tokens.max(package.min_capacity_tokens()),
             limits.kv_bytes,
         )?;
         let shape = StepShape::of(graph);

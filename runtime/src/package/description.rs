@@ -28,6 +28,8 @@ pub(super) struct GraphFile {
 #[derive(Debug, Clone)]
 pub(super) struct DecoderNames {
     pub(super) input_ids: String,
+    /// Of graphs that take embeddings in place of ids.
+    pub(super) inputs_embeds: String,
     pub(super) attention_mask: String,
     pub(super) position_ids: String,
     pub(super) logits: String,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use curt_kernels::Dtype;
 
-use super::description::{Description, Stated};
+use super::description::{DecoderNames, Description, Stated};
 use super::onnx::{self, Dim, ValueInfo, Wire};
 use super::{attention, weights};
 use crate::error::{Error, Result};
@@ -20,11 +20,22 @@ pub(crate) enum LogitsDtype {
     F16,
 }
 
+/// What a decoder graph takes for each new position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GraphInput {
+    /// A token id.
+    Ids,
+    /// An embedding: `hidden` numbers of `dtype`, f32 or f16.
+    Embeddings { hidden: usize, dtype: Dtype },
+}
+
 /// A decoder graph: what to bind, and what is in it.
 #[derive(Debug)]
 pub struct DecoderGraph {
     pub(crate) file: PathBuf,
-    pub(crate) input_ids: String,
+    /// Name of the input that takes ids or embeddings.
+    pub(crate) input_name: String,
+    pub(crate) input: GraphInput,
     pub(crate) attention_mask: Option<String>,
     pub(crate) position_ids: Option<String>,
     /// Of each layer: past key, past value, present key, present value.
@@ -53,7 +64,7 @@ impl DecoderGraph {
             config_file: &description.file,
         };
 
-        expect_type(file, sides.input(&names.input_ids)?, &["int64"])?;
+        let (input_name, input) = graph_input(file, names, &sides)?;
         let optional = |name: &String| {
             sides
                 .inputs
@@ -92,7 +103,7 @@ impl DecoderGraph {
         let known: BTreeSet<&str> = kv_names
             .iter()
             .flat_map(|n| [n[0].as_str(), n[1].as_str()])
-            .chain([names.input_ids.as_str()])
+            .chain([input_name.as_str()])
             .chain(attention_mask.as_deref())
             .chain(position_ids.as_deref())
             .collect();
@@ -112,7 +123,8 @@ impl DecoderGraph {
         }
 
         Ok(Self {
-            input_ids: names.input_ids.clone(),
+            input_name,
+            input,
             logits: names.logits.clone(),
             attention_mask,
             position_ids,
@@ -222,6 +234,26 @@ fn agree(description: &Description, stated: Option<Stated>, in_graph: usize) -> 
         )),
         _ => Ok(()),
     }
+}
+
+/// The input for new positions, by name: ids, or where the graph takes none embeddings.
+fn graph_input(
+    file: &Path,
+    names: &DecoderNames,
+    sides: &Sides<'_>,
+) -> Result<(String, GraphInput)> {
+    let embeds = names.inputs_embeds.as_str();
+    let Some(info) = sides.inputs.get(embeds) else {
+        expect_type(file, sides.input(&names.input_ids)?, &["int64"])?;
+        return Ok((names.input_ids.clone(), GraphInput::Ids));
+    };
+    let dtype = match expect_type(file, info, &["f32", "f16"])? {
+        "f32" => Dtype::F32,
+        _ => Dtype::F16,
+    };
+    require_rank(file, info, 3)?;
+    let hidden = fixed(file, info, 2)?;
+    Ok((embeds.into(), GraphInput::Embeddings { hidden, dtype }))
 }
 
 type KvNames = Vec<[String; 4]>;

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use graph::DecoderGraph;
-pub(crate) use graph::LogitsDtype;
+pub(crate) use graph::{GraphInput, LogitsDtype};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantizedWeights};
 pub use rotary::{KeyRotation, Rotary};
@@ -223,7 +223,7 @@ impl Package {
             hash.add("processor", &files::read(file, PROCESSOR_BYTES, action)?);
         }
         let graph = &self.graph;
-        let bound = [&graph.input_ids, &graph.logits];
+        let bound = [&graph.input_name, &graph.logits];
         let optional = [&graph.attention_mask, &graph.position_ids];
         for name in bound.into_iter().chain(graph.kv_names.iter().flatten()) {
             hash.add("name", name.as_bytes());

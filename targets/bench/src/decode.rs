@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use curt::files::read_text;
-use curt::generate::{Decoder, Sampling};
-use curt::kv::KvPlan;
+use curt::generate::{Decoder, DecoderPlan, MemoryLimits, Room, Sampling};
 use curt::paths::{AllDrawn, Ending, Launch, PathId, ReasoningPath, Watch, launch};
 use curt::session::SessionOptions;
 use curt::{Package, metrics};
@@ -104,14 +103,16 @@ pub fn run(args: Args) -> Result<()> {
     if args.cold && (args.batch.len() > 1 || args.repeat != 1) {
         bail!("--cold measures one --batch once: only the first run of a process is cold");
     }
-    let graph = package.graph();
-    let plan = KvPlan::new(
-        graph.geometry(),
-        graph.layout(),
-        largest,
-        prompt.len() + args.new_tokens,
-        metrics::available_bytes(),
-    )?;
+    let room = Room {
+        rows: largest,
+        prefill_tokens: prompt.len(),
+        capacity_tokens: prompt.len() + args.new_tokens,
+    };
+    let limits = MemoryLimits {
+        bytes: metrics::available_bytes(),
+        ..MemoryLimits::default()
+    };
+    let plan = DecoderPlan::new(&package, room, limits)?.kv;
     let options = SessionOptions {
         threads: args.threads,
         ..SessionOptions::default()

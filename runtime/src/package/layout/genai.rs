@@ -79,6 +79,7 @@ struct Part {
 #[serde(default)]
 struct Inputs {
     input_ids: String,
+    inputs_embeds: String,
     attention_mask: String,
     position_ids: String,
     past_key_names: String,
@@ -89,6 +90,7 @@ impl Default for Inputs {
     fn default() -> Self {
         Self {
             input_ids: "input_ids".into(),
+            inputs_embeds: "inputs_embeds".into(),
             attention_mask: "attention_mask".into(),
             position_ids: "position_ids".into(),
             past_key_names: "past_key_values.%d.key".into(),
@@ -337,6 +339,7 @@ fn names(file: &Path, decoder: &Decoder) -> Result<DecoderNames> {
     }
     Ok(DecoderNames {
         input_ids: inputs.input_ids.clone(),
+        inputs_embeds: inputs.inputs_embeds.clone(),
         attention_mask: inputs.attention_mask.clone(),
         position_ids: inputs.position_ids.clone(),
         logits: outputs.logits.clone(),
