@@ -1,12 +1,11 @@
 //! Inputs and outputs of a step, beside keys and values.
 
-use curt_kernels::Dtype;
 use half::f16;
 
 use super::Input;
 use crate::error::{Error, Result};
 use crate::kv::{KvPlan, Slab};
-use crate::package::{DecoderGraph, GraphInput, LogitsDtype};
+use crate::package::{DecoderGraph, FloatDtype, GraphInput};
 
 /// Tokens that one prefill step takes. Longer prompts go in several steps: most exports compute the logits of every
 /// position, 100 MB a step at a vocabulary of 49,152.
@@ -19,7 +18,7 @@ pub(super) struct StepShape {
     pub(super) input: GraphInput,
     /// Logits of one position.
     pub(super) vocabulary: usize,
-    pub(super) logits_dtype: LogitsDtype,
+    pub(super) logits_dtype: FloatDtype,
     /// The graph gives logits of the last position alone.
     pub(super) last_logits_only: bool,
 }
@@ -91,17 +90,13 @@ impl StepShape {
     /// Bytes of logits that the graph writes in a step of `count` positions of `rows` rows, and of the same in f32 where
     /// it writes another type.
     fn logits_bytes(&self, rows: usize, count: usize) -> Option<(usize, usize)> {
-        let element = match self.logits_dtype {
-            LogitsDtype::F32 => 4,
-            LogitsDtype::F16 => 2,
-        };
         let written = rows
             .checked_mul(self.given(count))?
             .checked_mul(self.vocabulary)?
-            .checked_mul(element)?;
+            .checked_mul(self.logits_dtype.bytes())?;
         let widened = match self.logits_dtype {
-            LogitsDtype::F32 => 0,
-            LogitsDtype::F16 => rows.checked_mul(self.vocabulary)?.checked_mul(4)?,
+            FloatDtype::F32 => 0,
+            FloatDtype::F16 => rows.checked_mul(self.vocabulary)?.checked_mul(4)?,
         };
         Some((written, widened))
     }
@@ -196,13 +191,13 @@ impl Buffers {
                 };
                 let numbers = numbers.iter().skip(first * hidden).take(count * hidden);
                 match dtype {
-                    Dtype::F32 => {
+                    FloatDtype::F32 => {
                         let slots = self.input.elements_mut::<f32>().iter_mut();
                         for (slot, &number) in slots.zip(numbers) {
                             *slot = number;
                         }
                     }
-                    Dtype::F16 => {
+                    FloatDtype::F16 => {
                         let slots = self.input.elements_mut::<u16>().iter_mut();
                         for (slot, &number) in slots.zip(numbers) {
                             *slot = f16::from_f32(number).to_bits();
@@ -219,7 +214,7 @@ impl Buffers {
         let given = self.shape.given(count);
         self.rows = rows;
         self.place = ((given - 1) * vocabulary, given * vocabulary);
-        if self.shape.logits_dtype == LogitsDtype::F16 {
+        if self.shape.logits_dtype == FloatDtype::F16 {
             self.widen();
         }
     }
@@ -227,18 +222,15 @@ impl Buffers {
     /// Gives the memory of all logits but the last position's of row 0, the only row, back to the system.
     pub(super) fn release_prefill(&mut self) {
         let vocabulary = self.shape.vocabulary;
-        let element = match self.shape.logits_dtype {
-            LogitsDtype::F32 => {
-                let (first, _) = self.place;
-                let logits = self.logits.elements_mut::<f32>();
-                logits.copy_within(first..first + vocabulary, 0);
-                4
-            }
-            // These have been widened, and lie apart.
-            LogitsDtype::F16 => 2,
-        };
+        // In f16 they have been widened, and lie apart.
+        if self.shape.logits_dtype == FloatDtype::F32 {
+            let (first, _) = self.place;
+            let logits = self.logits.elements_mut::<f32>();
+            logits.copy_within(first..first + vocabulary, 0);
+        }
         self.place = (0, vocabulary);
-        self.logits.release(vocabulary * element..usize::MAX);
+        let kept = vocabulary * self.shape.logits_dtype.bytes();
+        self.logits.release(kept..usize::MAX);
     }
 
     /// Logits after the last position of `row`: `[vocabulary]`. Empty for a row that the last step did not have.
@@ -248,8 +240,8 @@ impl Buffers {
         }
         let (first, stride) = self.place;
         let (slab, start) = match self.shape.logits_dtype {
-            LogitsDtype::F32 => (&self.logits, first + row * stride),
-            LogitsDtype::F16 => (&self.logits_f32, row * self.shape.vocabulary),
+            FloatDtype::F32 => (&self.logits, first + row * stride),
+            FloatDtype::F16 => (&self.logits_f32, row * self.shape.vocabulary),
         };
         slab.elements::<f32>()
             .get(start..start + self.shape.vocabulary)

@@ -8,7 +8,7 @@ use super::Input;
 use super::buffers::{Buffers, PREFILL_STEP_TOKENS, StepShape, refused};
 use crate::error::{Error, Result};
 use crate::kv::{KvCache, KvKind, KvPlan, KvTensor, Slab};
-use crate::package::{DecoderGraph, GraphInput, LogitsDtype, Package};
+use crate::package::{DecoderGraph, GraphInput, Package};
 use crate::session::{CancelToken, Placement, SessionOptions};
 
 /// A loaded model and what it has cached.
@@ -248,10 +248,7 @@ impl Decoder {
         }
         self.bound_rows = 0;
         let given = self.shape.given(count) as i64;
-        let logits = match self.shape.logits_dtype {
-            LogitsDtype::F32 => ElementType::F32,
-            LogitsDtype::F16 => ElementType::F16,
-        };
+        let logits = self.shape.logits_dtype.into();
         let vocabulary = self.shape.vocabulary as i64;
         let (element, hidden) = match self.shape.input {
             GraphInput::Ids => (ElementType::I64, None),

@@ -13,11 +13,30 @@ use super::{attention, weights};
 use crate::error::{Error, Result};
 use crate::kv::{KvGeometry, KvLayout};
 
-/// Element type of the logits.
+/// Element type of logits and embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogitsDtype {
+pub(crate) enum FloatDtype {
     F32,
     F16,
+}
+
+impl FloatDtype {
+    /// Bytes per element.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            FloatDtype::F32 => 4,
+            FloatDtype::F16 => 2,
+        }
+    }
+}
+
+impl From<FloatDtype> for curt_session::ElementType {
+    fn from(dtype: FloatDtype) -> Self {
+        match dtype {
+            FloatDtype::F32 => Self::F32,
+            FloatDtype::F16 => Self::F16,
+        }
+    }
 }
 
 /// What a decoder graph takes for each new position.
@@ -25,8 +44,8 @@ pub(crate) enum LogitsDtype {
 pub(crate) enum GraphInput {
     /// A token id.
     Ids,
-    /// An embedding: `hidden` numbers of `dtype`, f32 or f16.
-    Embeddings { hidden: usize, dtype: Dtype },
+    /// An embedding: `hidden` numbers.
+    Embeddings { hidden: usize, dtype: FloatDtype },
 }
 
 /// A decoder graph: what to bind, and what is in it.
@@ -41,7 +60,7 @@ pub struct DecoderGraph {
     /// Of each layer: past key, past value, present key, present value.
     pub(crate) kv_names: Vec<[String; 4]>,
     pub(crate) logits: String,
-    pub(crate) logits_dtype: LogitsDtype,
+    pub(crate) logits_dtype: FloatDtype,
     /// The graph gives logits of the last position alone.
     pub(crate) last_logits_only: bool,
     pub(crate) vocabulary: usize,
@@ -78,10 +97,7 @@ impl DecoderGraph {
         }
 
         let logits = sides.output(&names.logits)?;
-        let logits_dtype = match expect_type(file, logits, &["f32", "f16"])? {
-            "f32" => LogitsDtype::F32,
-            _ => LogitsDtype::F16,
-        };
+        let logits_dtype = float(file, logits)?;
         require_rank(file, logits, 3)?;
         let vocabulary = fixed(file, logits, 2)?;
         agree(description, description.vocabulary, vocabulary)?;
@@ -236,6 +252,13 @@ fn agree(description: &Description, stated: Option<Stated>, in_graph: usize) -> 
     }
 }
 
+fn float(file: &Path, info: &ValueInfo) -> Result<FloatDtype> {
+    Ok(match expect_type(file, info, &["f32", "f16"])? {
+        "f32" => FloatDtype::F32,
+        _ => FloatDtype::F16,
+    })
+}
+
 /// The input for new positions, by name: ids, or where the graph takes none embeddings.
 fn graph_input(
     file: &Path,
@@ -247,10 +270,7 @@ fn graph_input(
         expect_type(file, sides.input(&names.input_ids)?, &["int64"])?;
         return Ok((names.input_ids.clone(), GraphInput::Ids));
     };
-    let dtype = match expect_type(file, info, &["f32", "f16"])? {
-        "f32" => Dtype::F32,
-        _ => Dtype::F16,
-    };
+    let dtype = float(file, info)?;
     require_rank(file, info, 3)?;
     let hidden = fixed(file, info, 2)?;
     Ok((embeds.into(), GraphInput::Embeddings { hidden, dtype }))

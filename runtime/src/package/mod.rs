@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use graph::DecoderGraph;
-pub(crate) use graph::{GraphInput, LogitsDtype};
+pub(crate) use graph::{FloatDtype, GraphInput};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantizedWeights};
 pub use rotary::{KeyRotation, Rotary};
