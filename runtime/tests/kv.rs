@@ -389,49 +389,28 @@ fn a_fork_that_is_cancelled_leaves_row_0_alone() {
 }
 
 #[test]
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn logits_of_a_prompt_are_given_back_and_counted_before() {
-    if !support::library_or_skip("logits_of_a_prompt_are_given_back_and_counted_before") {
-        return;
-    }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 512, 2);
-        let graph = package.graph();
-        let mut decoder = decoder(&package, 1, 600);
-        let before = decoder.resident_bytes();
-        decoder.prefill(&prompt, &never()).unwrap();
-        let after = decoder.resident_bytes();
-        let room = Room {
-            rows: 1,
-            prefill_tokens: prompt.len(),
-            capacity_tokens: 600,
-        };
-        let plan = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
-        let row = graph.vocabulary() as u64 * 4;
-        // Keys, values, ids, mask and one row of logits; slabs are resident in huge pages of 2 MiB at most.
-        let slabs = 4 * (2 << 20) + plan.kv.bytes + row;
-        assert!(after - before <= slabs, "{name}: {before} → {after}");
-        assert!(plan.logits_bytes >= row, "{name}");
-        assert!(plan.peak_bytes >= plan.kv.bytes + row, "{name}");
-        let limits = MemoryLimits {
-            bytes: Some(plan.peak_bytes - 1),
-            ..MemoryLimits::default()
-        };
-        let error = DecoderPlan::new(&package, room, limits).unwrap_err();
-        assert!(error.to_string().contains("bytes of logits"), "{error}");
-    }
-    // Every position's logits, in memory at once.
-    let package = Package::open(&tiny("tiny-llama-fp32")).unwrap();
+fn logits_of_a_prompt_are_counted() {
+    // This graph gives those of every position, and a prefill step takes 512; the other only the last one's.
+    let every = Package::open(&support::reasoner()).unwrap();
+    let last = Package::open(&tiny("tiny-llama-fp32")).unwrap();
     let room = Room {
-        rows: 1,
+        rows: 4,
         prefill_tokens: 2000,
         capacity_tokens: 2000,
     };
-    let plan = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
-    assert_eq!(
-        plan.logits_bytes,
-        512 * package.graph().vocabulary() as u64 * 4
-    );
+    for (package, positions) in [(&every, 512), (&last, 4)] {
+        let plan = DecoderPlan::new(package, room, MemoryLimits::default()).unwrap();
+        let position = package.graph().vocabulary() as u64 * 4;
+        assert_eq!(plan.logits_bytes, positions * position);
+        assert!(plan.peak_bytes >= plan.kv.bytes + 4 * position);
+        let within = |bytes| MemoryLimits {
+            bytes: Some(bytes),
+            ..MemoryLimits::default()
+        };
+        assert!(DecoderPlan::new(package, room, within(plan.peak_bytes)).is_ok());
+        let error = DecoderPlan::new(package, room, within(plan.peak_bytes - 1)).unwrap_err();
+        assert!(error.to_string().contains("bytes of logits"), "{error}");
+    }
 }
 
 #[test]

@@ -272,3 +272,68 @@ pub(super) fn refused(what: &'static str, expected: usize, got: usize) -> Error 
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::{KvGeometry, KvLayout};
+
+    /// A vocabulary of today's size, of which a graph gives the logits of every position.
+    const VOCABULARY: usize = 50_000;
+
+    fn buffers(logits_dtype: FloatDtype) -> Buffers {
+        let geometry = KvGeometry {
+            layers: 1,
+            kv_heads: 1,
+            head_dim: 1,
+            dtype: curt_kernels::Dtype::F32,
+        };
+        let plan = KvPlan::new(geometry, KvLayout::Shared, 2, 600, None).unwrap();
+        let shape = StepShape {
+            input: GraphInput::Ids,
+            vocabulary: VOCABULARY,
+            logits_dtype,
+            last_logits_only: false,
+        };
+        Buffers::new(shape, plan).unwrap()
+    }
+
+    #[test]
+    fn logits_of_a_prompt_are_given_back_but_for_the_last() {
+        for dtype in [FloatDtype::F32, FloatDtype::F16] {
+            let mut buffers = buffers(dtype);
+            let expected = |i: usize| (i % 1000) as f32;
+            let last = PREFILL_STEP_TOKENS - 1;
+            match dtype {
+                FloatDtype::F32 => {
+                    let logits = buffers.logits.elements_mut::<f32>();
+                    for (i, x) in logits[last * VOCABULARY..].iter_mut().enumerate() {
+                        *x = expected(i);
+                    }
+                    logits[..last * VOCABULARY].fill(-1.0);
+                }
+                FloatDtype::F16 => {
+                    let logits = buffers.logits.elements_mut::<u16>();
+                    for (i, x) in logits[last * VOCABULARY..].iter_mut().enumerate() {
+                        *x = f16::from_f32(expected(i)).to_bits();
+                    }
+                    logits[..last * VOCABULARY].fill(1);
+                }
+            }
+            buffers.written(1, PREFILL_STEP_TOKENS);
+            let held = buffers.resident_bytes();
+            buffers.release_prefill();
+            let logits = buffers.logits(0);
+            assert_eq!(logits.len(), VOCABULARY);
+            assert!(logits.iter().enumerate().all(|(i, &x)| x == expected(i)));
+            assert!(buffers.logits(1).is_empty());
+            if cfg!(any(target_os = "linux", target_os = "android")) {
+                let step = PREFILL_STEP_TOKENS * VOCABULARY * dtype.bytes();
+                assert!(held >= step as u64, "{held}");
+                // What is left: the row, ids and mask, in huge pages at most.
+                let left = buffers.resident_bytes();
+                assert!(left < step as u64 / 4, "{left} of {held}");
+            }
+        }
+    }
+}
