@@ -249,6 +249,6 @@ fn an_engine_says_that_it_cannot_embed_text() {
     let question = Question::Tokens(vec![1, 2, 3]);
     let asked = engine.ask(&question, &AskOptions::default(), &mut |_| {});
     let error = asked.unwrap_err();
-    assert!(matches!(error, Error::Option { .. }), "{error}");
+    assert!(matches!(error.error, Error::Option { .. }), "{error}");
     assert!(error.to_string().contains("embeddings of"), "{error}");
 }
