@@ -21,7 +21,7 @@ pub enum Error {
     /// A folder was begun with other settings.
     #[error(
         "{}: {field} was {recorded} when this folder was begun and is {asked} now: go on with the old settings, or name \
-         another --out", file.display()
+         another `out`", file.display()
     )]
     Settings {
         /// The file of settings.
@@ -52,7 +52,7 @@ pub enum Error {
         got: usize,
     },
     /// Queries would have to be rotated as the package's keys are, and how that is, is not known.
-    #[error("{}: {why}: train a head of means with `--pooling mean`", package.display())]
+    #[error("{}: {why}: train a head of means with `pooling` mean", package.display())]
     Rotation {
         /// The package.
         package: PathBuf,
@@ -85,10 +85,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// An option that cannot be honoured.
-    #[error("{option}: expected {expected}, got {got}")]
+    #[error("`{field}`: expected {expected}, got {got}")]
     Option {
-        /// The option as the command line names it.
-        option: &'static str,
+        /// The option's field, as in [`curt::Error::Option`].
+        field: &'static str,
         /// What it takes.
         expected: String,
         /// What it was given.
@@ -129,13 +129,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn option(
-        option: &'static str,
-        expected: impl ToString,
-        got: impl ToString,
-    ) -> Self {
+    pub(crate) fn option(field: &'static str, expected: impl ToString, got: impl ToString) -> Self {
         Error::Option {
-            option,
+            field,
             expected: expected.to_string(),
             got: got.to_string(),
         }

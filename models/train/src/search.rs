@@ -123,7 +123,7 @@ impl Search<'_> {
         let of = &self.study.questions;
         let scores = ranking.scores.get(&at_tokens).ok_or_else(|| {
             Error::option(
-                "--check-at",
+                "check_at",
                 "a check point that paths of the data pass",
                 at_tokens,
             )

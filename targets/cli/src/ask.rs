@@ -11,6 +11,7 @@ use curt::{AskError, AskOptions, Event, PromptFile, Question, SamplingDefaults, 
 use serde::Serialize;
 
 use crate::checks::CheckArgs;
+use crate::fields::as_flags;
 use curt_command::{locate, note, out, output, signal};
 
 /// What `curt ask` takes.
@@ -295,7 +296,7 @@ fn print_answer(text: &str) -> Result<()> {
 fn print_text(answer: &Answer, streamed: bool) -> Result<()> {
     let several = answer.paths.len() > 1;
     for note in &answer.notes {
-        note!("note: {note}");
+        note!("note: {}", as_flags(note));
     }
     if !streamed && (!several || answer.votes.is_empty()) {
         for path in &answer.paths {

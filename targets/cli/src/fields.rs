@@ -1,22 +1,30 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 23] = [
+const FLAGS: [(&str, &str); 33] = [
     ("answer_pattern", "--answer-pattern"),
-    ("cancel", "ctrl-C"),
+    ("budget", "--budget"),
     ("check_at", "--check-at"),
     ("early_vote", "--early-vote"),
     ("first_finished", "--first-finished"),
+    ("jobs", "--jobs"),
     ("keep", "--keep"),
+    ("layers", "--layers"),
     ("max_kv_bytes", "--max-kv-bytes"),
     ("max_tokens", "--max-tokens"),
     ("min_length", "--min-length"),
     ("min_p", "--min-p"),
     ("no_repeat_ngram_size", "--no-repeat-ngram-size"),
+    ("out", "--out"),
+    ("part", "--part"),
     ("paths", "--paths"),
+    ("pooling", "--pooling"),
+    ("prefix", "--prefix"),
     ("prompt", "--prompt"),
     ("question", "QUESTION"),
     ("repetition_penalty", "--repetition-penalty"),
+    ("rollouts", "--rollouts"),
+    ("seed", "--seed"),
     ("show_kv_at", "--check-at"),
     ("signal", "--head"),
     ("stop", "--stop"),
@@ -25,6 +33,8 @@ const FLAGS: [(&str, &str); 23] = [
     ("threads", "--threads"),
     ("top_k", "--top-k"),
     ("top_p", "--top-p"),
+    ("vote", "--vote"),
+    ("workload", "--workload"),
 ];
 
 /// `message` with every field that stands in backticks replaced by its flag.

@@ -99,7 +99,7 @@ impl Draw<'_> {
     ) -> Result<Drawn> {
         if let Some(image) = &item.image {
             return Err(Error::option(
-                "--workload",
+                "workload",
                 "items without images, since paths are collected from text alone",
                 format!("{} with {}", item.id, image.display()),
             ));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn bad<T>(item: usize) -> Result<T> {
-        Err(Error::option("--jobs", "none", item))
+        Err(Error::option("jobs", "none", item))
     }
 
     #[test]

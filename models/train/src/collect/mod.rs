@@ -85,7 +85,7 @@ pub fn collect(
 ) -> Result<Progress> {
     let first = engines
         .first_mut()
-        .ok_or_else(|| Error::option("--jobs", "at least 1", 0))?;
+        .ok_or_else(|| Error::option("jobs", "at least 1", 0))?;
     validate_check_points(&options.check_at)?;
     let settings = Settings::of(first.package(), workload, options)?;
     let part = workload.part(options.part);

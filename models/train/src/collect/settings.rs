@@ -22,7 +22,7 @@ impl Settings {
     ) -> Result<Self> {
         if options.paths < 2 {
             return Err(Error::option(
-                "--paths",
+                "paths",
                 "at least 2, since a head learns to tell paths of one question apart",
                 options.paths,
             ));
@@ -30,22 +30,22 @@ impl Settings {
         let prefixes = &options.prefix_tokens;
         if prefixes.first() == Some(&0) || prefixes.windows(2).any(|w| w[0] >= w[1]) {
             return Err(Error::option(
-                "--prefix",
+                "prefix",
                 "lengths from 1 token up, ascending",
                 format!("{prefixes:?}"),
             ));
         }
         if prefixes.is_empty() != (options.rollouts == 0) {
             return Err(Error::option(
-                "--rollouts",
-                "a number of continuations where --prefix is given, and none without it",
+                "rollouts",
+                "a number of continuations where `prefix` is given, and none without it",
                 options.rollouts,
             ));
         }
         let stated = workload.prompt().sampling.or(package.sampling());
         let needed = |field: &str| {
             Error::option(
-                "--workload",
+                "workload",
                 format!("a prompt that states [prompt.sampling] {field}"),
                 "none, in the workload or the package",
             )
@@ -99,7 +99,7 @@ impl Settings {
         let paths = dir.join(PATHS_FILE);
         if std::fs::metadata(&paths).is_ok_and(|m| m.len() > 0) {
             let expected = format!(
-                "{SETTINGS_FILE} beside it, which says how its paths were collected: put it back, or name another --out"
+                "{SETTINGS_FILE} beside it, which says how its paths were collected: put it back, or name another `out`"
             );
             return Err(Error::data(&paths, "settings", expected, "none"));
         }

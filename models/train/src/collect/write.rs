@@ -84,7 +84,7 @@ impl PathsFile {
             return Err(Error::data(
                 &self.file,
                 format!("item {item:?}"),
-                format!("at most {paths} paths, as --paths says"),
+                format!("at most {paths} paths, as `paths` says"),
                 lines.len(),
             ));
         }
@@ -95,8 +95,8 @@ impl PathsFile {
                 &self.file,
                 "paths of an item",
                 format!(
-                    "{paths} of at least one of the {} items, as --paths says: name what they were collected with, or \
-                    another --out",
+                    "{paths} of at least one of the {} items, as `paths` says: name what they were collected with, or \
+                    another `out`",
                     part.len()
                 ),
                 format!("{counts:?}"),

@@ -105,7 +105,7 @@ impl Settings {
 pub(crate) fn validate_check_points(check_at: &[usize]) -> Result<()> {
     if check_at.first() == Some(&0) || check_at.windows(2).any(|w| w[0] >= w[1]) {
         return Err(Error::option(
-            "--check-at",
+            "check_at",
             "check points from 1 token up, ascending",
             format!("{check_at:?}"),
         ));

@@ -25,7 +25,7 @@ impl Trainer<'_> {
         let layers = self.columns.layers.len();
         if let Some(&layer) = options.layers.iter().find(|&&l| l >= layers) {
             return Err(Error::option(
-                "--layers",
+                "layers",
                 format!("layers below {layers}"),
                 layer,
             ));
@@ -61,10 +61,10 @@ impl Trainer<'_> {
         if at.is_empty() {
             at.push(choose(&check_points).ok_or_else(|| {
                 Error::option(
-                    "--budget",
+                    "budget",
                     format!(
                         "a share that leaves tokens for at least one path after one of the check points {grid:?}, or a \
-                         --check-at"
+                         `check_at`"
                     ),
                     options.budget_share,
                 )

@@ -210,7 +210,7 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
             "part",
             format!(
                 "{TRAIN_PART}: a head that learned from the part that it is judged by would be judged too well; collect \
-                 with --part train"
+                 with `part` train"
             ),
             &recorded.part,
         ));

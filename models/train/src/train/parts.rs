@@ -51,7 +51,7 @@ impl Parts {
                     file: data.dir.join(PATHS_FILE),
                     what: format!(
                         "questions to {use_of} with right and with wrong paths that still run at {at_tokens} tokens (to fit \
-                         to, stop by and measure on: {mixed:?}; an earlier --check-at has more)"
+                         to, stop by and measure on: {mixed:?}; an earlier `check_at` has more)"
                     ),
                     needed,
                     got,
