@@ -111,11 +111,11 @@ fn settings_that_are_no_sampling_hold_without_sampling() {
         package.sampling(),
         SamplingDefaults {
             repetition_penalty: Some(1.5),
+            no_repeat_ngram_size: Some(2),
+            min_length: Some(40),
             ..SamplingDefaults::default()
         }
     );
-    assert_eq!(package.sampling().no_repeat_ngram_size, Some(2));
-    assert_eq!(package.sampling().min_length, Some(40));
     assert!(package.notes().is_empty(), "{:?}", package.notes());
 }
 
