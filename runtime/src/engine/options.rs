@@ -92,7 +92,7 @@ pub struct AskOptions {
     pub answer_pattern: Option<String>,
     /// What the answers are, and so which of them are the same in a vote; in place of the prompt's.
     pub answer_kind: Option<AnswerKind>,
-    /// Sampling, before the prompt's and the package's.
+    /// Sampling. What it leaves open, the prompt says, then the package.
     pub sampling: SamplingDefaults,
     /// With a path's number, decides what it draws.
     pub seed: u64,
@@ -112,9 +112,9 @@ pub struct AskOptions {
     pub first_finished: Option<usize>,
     /// Most bytes of KV cache. `None`: what the system says is available.
     pub max_kv_bytes: Option<u64>,
-    /// Start from what the last question left in the cache, where the prompts begin alike. A prompt that is run in two
-    /// parts can round differently: the f32 packages here answer the same, one with int8 activations can fall the other
-    /// way at a near-tie. Without it, a question does not depend on the one before.
+    /// Reuse keys and values of the last question for the tokens with which both prompts begin. With int8 activations
+    /// this can change an answer: a prompt that runs in two parts rounds differently, and of two tokens with nearly equal
+    /// logits the other may win. Switch it off where an answer must not depend on the question before.
     pub reuse: bool,
     /// Cancels this question.
     pub cancel: CancelToken,

@@ -25,7 +25,8 @@ pub struct Ending {
     pub vote: VoteRule,
 }
 
-/// The part of a plan that needs no model: what a live run and a replay of recorded paths have in common.
+/// Which paths go on and when the question is settled, without heads or a model. A live run and a replay of recorded paths
+/// follow the same policy.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policy {
     /// Check points in generated tokens, never descending, and who goes on.
@@ -35,7 +36,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What of `checks` needs no model, and `ending`.
+    /// The policy of `checks`, without their signals, and `ending`.
     pub fn new(checks: &[Check], ending: Ending) -> Self {
         Self {
             checks: checks.iter().map(|c| (c.at_tokens, c.keep)).collect(),

@@ -1,5 +1,5 @@
-//! The course of N paths as decisions alone: no model, no clock. The live launch and the replay of recorded paths both
-//! follow it, so that a replayed saving is what a live run saves.
+//! Which of N paths go on, decided from their scores and answers alone: no model, no clock. The live launch and the replay
+//! of recorded paths both ask it, so that a replay saves exactly what a live run saves.
 
 use super::vote::{Ballot, count};
 use super::{Keep, PathId, Policy, Vote, VoteRule};
@@ -18,7 +18,8 @@ pub enum Fate {
     Decided,
 }
 
-/// Sums of weights in another order, of fewer than a thousand numbers up to 1, differ by less.
+/// How far two sums of the same weights may lie apart when they are added in another order: more than rounding makes of a
+/// thousand numbers of at most 1.
 const ROUNDING: f64 = 1e-9;
 
 /// Which paths go on.
