@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use curt::answer::Answer;
 use curt::paths::{CheckTaken, ReasoningPath};
 use curt::{AskError, AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule, Voting};
@@ -32,9 +31,10 @@ pub struct Args {
     /// Number of paths sampled from the question.
     #[arg(long, value_name = "N", default_value_t = 1)]
     paths: usize,
-    /// How the paths' answers are combined. Several paths vote by majority where an answer pattern is known.
-    #[arg(long, value_name = "RULE")]
-    vote: Option<Rule>,
+    /// How the paths' answers are combined: `majority`, `weighted` (the answer whose paths' scores add up to most) or `none`.
+    /// Several paths vote by majority where an answer pattern is known.
+    #[arg(long, value_name = "RULE", value_parser = voting)]
+    vote: Option<Voting>,
     #[command(flatten)]
     checks: CheckArgs,
     /// Stop as soon as the paths that still run cannot change the winner.
@@ -91,17 +91,6 @@ pub struct Args {
     quiet: bool,
 }
 
-/// `--vote`
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Rule {
-    /// The answer that most paths give.
-    Majority,
-    /// The answer whose paths' scores add up to most.
-    Weighted,
-    /// No vote.
-    None,
-}
-
 /// Runs `curt ask`.
 pub fn run(args: Args) -> Result<()> {
     let question = question(args.question.as_deref())?;
@@ -113,12 +102,7 @@ pub fn run(args: Args) -> Result<()> {
         prompt,
         system: args.system,
         paths: args.paths,
-        vote: match args.vote {
-            Some(Rule::Majority) => Voting::By(VoteRule::Majority),
-            Some(Rule::Weighted) => Voting::By(VoteRule::ScoreWeighted),
-            Some(Rule::None) => Voting::Off,
-            None => Voting::Auto,
-        },
+        vote: args.vote.unwrap_or_default(),
         answer_pattern: args.answer_pattern,
         sampling: SamplingDefaults {
             temperature: args.temperature,
@@ -175,6 +159,16 @@ pub fn run(args: Args) -> Result<()> {
     match error {
         None => Ok(()),
         Some(error) => Err(error.into()),
+    }
+}
+
+/// The value of `--vote`.
+fn voting(word: &str) -> Result<Voting, String> {
+    match word {
+        "majority" => Ok(Voting::By(VoteRule::Majority)),
+        "weighted" => Ok(Voting::By(VoteRule::ScoreWeighted)),
+        "none" => Ok(Voting::Off),
+        _ => Err("expected majority, weighted or none".into()),
     }
 }
 
