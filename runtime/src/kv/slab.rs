@@ -83,7 +83,7 @@ impl Slab {
         }
     }
 
-    /// As elsewhere, where the system is known to take pages back at once: here it is not.
+    /// Gives nothing back: on this system no call is known that takes pages back at once and leaves zeros.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn release(&mut self, _range: Range<usize>) -> u64 {
         0
@@ -118,7 +118,7 @@ impl Slab {
         resident as u64
     }
 
-    /// As elsewhere, where the system says it: here it does not.
+    /// 0: this system is not asked.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn resident_bytes(&self) -> u64 {
         0
