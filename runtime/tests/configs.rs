@@ -5,6 +5,7 @@ use crate::support;
 use curt::generate::{DecoderPlan, MemoryLimits, Room};
 use curt::{Package, SamplingDefaults};
 use serde_json::{Value, json};
+use support::onnx::{self, edit_graph};
 use support::{assert_names, copy, edit, reasoner, refusal, tiny};
 
 /// A copy of the tiny llama with another config.
@@ -159,6 +160,21 @@ fn a_window_is_judged_by_what_slides() {
     let planned = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
     assert_eq!(planned.kv.capacity_tokens, 2048);
     assert_eq!(opened(window(Value::Null)).1.min_capacity_tokens(), 0);
+
+    // Attention itself looks back on a window: nothing need slide.
+    let dir = changed(window(json!({"window_size": 48})));
+    edit_graph(&dir.path().join("model.onnx"), |graph| {
+        graph.each(onnx::GRAPH_NODES, |node| {
+            node.each(onnx::NODE_ATTRIBUTES, |attribute| {
+                if attribute.text(1) == "local_window_size" {
+                    attribute.remove(3);
+                    attribute.0.push((3, onnx::Value::Number(64)));
+                }
+            });
+        });
+    });
+    let package = Package::open(dir.path()).unwrap();
+    assert_eq!(package.min_capacity_tokens(), 64);
     for slides in [
         json!({"window_size": 64, "slide_key_value_cache": true, "slide_inputs": false}),
         json!({"window_size": 64, "slide_key_value_cache": false, "slide_inputs": true}),

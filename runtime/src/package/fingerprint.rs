@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::onnx::{self, Field, Value, Wire};
 use super::weights::ExternalPlace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Graphs within graphs, and what lies between them.
 const MAX_DEPTH: usize = 64;
@@ -72,39 +72,41 @@ enum Part {
     Plain,
     /// It says nothing of what is computed.
     Skip,
-    /// A message; `true` where the order among its like does not count.
-    Message(Kind, bool),
+    /// A message.
+    Message(Kind),
+    /// A tensor among others, each of its own name: their order does not count.
+    Named,
 }
 
 impl Kind {
     fn part(self, field: u32) -> Part {
-        use Part::{Message, Plain, Skip};
+        use Part::{Message, Named, Plain, Skip};
         match (self, field) {
             // Version of the file format, producer and its version, domain, version and comment, metadata.
             (Kind::Model, 1..=6 | 14) => Skip,
-            (Kind::Model, 7) => Message(Kind::Graph, false),
-            (Kind::Model, 25) => Message(Kind::Function, true),
+            (Kind::Model, 7) => Message(Kind::Graph),
+            (Kind::Model, 25) => Message(Kind::Function),
             // Name, comment, metadata.
             (Kind::Graph, 2 | 10 | 16) => Skip,
-            (Kind::Graph, 1) => Message(Kind::Node, false),
-            (Kind::Graph, 5) => Message(Kind::Tensor, true),
-            (Kind::Graph, 11..=13) => Message(Kind::ValueInfo, true),
-            (Kind::Graph, 15) => Message(Kind::SparseTensor, true),
+            (Kind::Graph, 1) => Message(Kind::Node),
+            (Kind::Graph, 5) => Named,
+            (Kind::Graph, 11..=13) => Message(Kind::ValueInfo),
+            (Kind::Graph, 15) => Message(Kind::SparseTensor),
             // Name, comment, metadata.
             (Kind::Node, 3 | 6 | 9) => Skip,
-            (Kind::Node, 5) => Message(Kind::Attribute, true),
+            (Kind::Node, 5) => Message(Kind::Attribute),
             (Kind::Attribute, 13) => Skip,
-            (Kind::Attribute, 5 | 10) => Message(Kind::Tensor, false),
-            (Kind::Attribute, 6 | 11) => Message(Kind::Graph, false),
-            (Kind::Attribute, 22 | 23) => Message(Kind::SparseTensor, false),
+            (Kind::Attribute, 5 | 10) => Message(Kind::Tensor),
+            (Kind::Attribute, 6 | 11) => Message(Kind::Graph),
+            (Kind::Attribute, 22 | 23) => Message(Kind::SparseTensor),
             // Comment, where its bytes lie, metadata; the bytes are hashed wherever they lie.
             (Kind::Tensor, 9 | 12..=14 | 16) => Skip,
-            (Kind::SparseTensor, 1 | 2) => Message(Kind::Tensor, false),
+            (Kind::SparseTensor, 1 | 2) => Message(Kind::Tensor),
             (Kind::ValueInfo, 3 | 4) => Skip,
             (Kind::Function, 8 | 14) => Skip,
-            (Kind::Function, 7) => Message(Kind::Node, false),
-            (Kind::Function, 11) => Message(Kind::Attribute, true),
-            (Kind::Function, 12) => Message(Kind::ValueInfo, true),
+            (Kind::Function, 7) => Message(Kind::Node),
+            (Kind::Function, 11) => Message(Kind::Attribute),
+            (Kind::Function, 12) => Message(Kind::ValueInfo),
             _ => Plain,
         }
     }
@@ -131,17 +133,21 @@ impl Walk<'_> {
         if kind == Kind::Tensor {
             self.contents(wire, range.clone(), &mut hash)?;
         }
-        let mut unordered: BTreeMap<u32, Vec<[u8; 32]>> = BTreeMap::new();
+        let mut named: BTreeMap<String, [u8; 32]> = BTreeMap::new();
         wire.fields(range, |wire, Field { number, value }| {
             match (kind.part(number), value) {
                 (Part::Skip, _) => {}
-                (Part::Message(kind, any_order), Value::Bytes(range)) => {
+                (Part::Message(kind), Value::Bytes(range)) => {
                     let digest = self.digest(wire, kind, range, depth + 1)?;
-                    if any_order {
-                        unordered.entry(number).or_default().push(digest);
-                    } else {
-                        label(&mut hash, number, b'm', 32);
-                        hash.update(digest);
+                    label(&mut hash, number, b'm', 32);
+                    hash.update(digest);
+                }
+                (Part::Named, Value::Bytes(range)) => {
+                    let name = onnx::tensor(wire, range.clone())?.name;
+                    let digest = self.digest(wire, Kind::Tensor, range, depth + 1)?;
+                    if named.insert(name.clone(), digest).is_some() {
+                        let expected = format!("one tensor named {name:?}");
+                        return Err(Error::package(self.file, "graph", expected, "several"));
                     }
                 }
                 (_, Value::Bytes(range)) => {
@@ -153,11 +159,8 @@ impl Walk<'_> {
             }
             Ok(())
         })?;
-        for (number, mut digests) in unordered {
-            digests.sort_unstable();
-            label(&mut hash, number, b's', digests.len() as u64);
-            digests.iter().for_each(|digest| hash.update(digest));
-        }
+        label(&mut hash, 0, b's', named.len() as u64);
+        named.values().for_each(|digest| hash.update(digest));
         Ok(hash.finalize().into())
     }
 

@@ -1,5 +1,6 @@
 //! From fields to the types of this module, within a bound of memory and depth.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Dim, Field, Graph, Model, Node, Tensor, Value, ValueInfo, Wire};
@@ -130,6 +131,7 @@ impl Parser {
 
     fn node(&mut self, wire: &mut Wire, range: Range<u64>, depth: usize) -> Result<Node> {
         let mut node = Node::default();
+        let mut names = BTreeSet::new();
         wire.fields(range, |wire, Field { number, value }| {
             let Value::Bytes(range) = value else {
                 return Ok(());
@@ -145,10 +147,19 @@ impl Parser {
                     self.push(wire, list, name)
                 }
                 4 => self.text(wire, range).map(|text| node.op_type = text),
-                5 => match self.attribute(wire, range, depth)? {
-                    Some(number) => self.push(wire, &mut node.numbers, number),
-                    None => Ok(()),
-                },
+                5 => {
+                    let (name, number) = self.attribute(wire, range, depth)?;
+                    if let Some(number) = number {
+                        self.push(wire, &mut node.numbers, (name.clone(), number))?;
+                    }
+                    if names.contains(&name) {
+                        return Err(
+                            wire.refuse(format!("a node with the attribute {name:?} twice"))
+                        );
+                    }
+                    names.insert(name);
+                    Ok(())
+                }
                 7 => self.text(wire, range).map(|text| node.domain = text),
                 _ => Ok(()),
             }
@@ -156,13 +167,13 @@ impl Parser {
         Ok(node)
     }
 
-    /// The attribute's name and number, where it is a whole number.
+    /// The attribute's name, and its number where it is a whole one.
     fn attribute(
         &mut self,
         wire: &mut Wire,
         range: Range<u64>,
         depth: usize,
-    ) -> Result<Option<(String, i64)>> {
+    ) -> Result<(String, Option<i64>)> {
         let mut name = String::new();
         let mut whole = None;
         wire.fields(range, |wire, Field { number, value }| {
@@ -180,7 +191,7 @@ impl Parser {
                 _ => Ok(()),
             }
         })?;
-        Ok(whole.map(|whole| (name, whole)))
+        Ok((name, whole))
     }
 
     fn tensor(&mut self, wire: &mut Wire, range: Range<u64>) -> Result<Tensor> {
