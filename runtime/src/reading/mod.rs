@@ -154,9 +154,31 @@ impl AnswerReader {
                         return found;
                     }
                 }
-                None
+                let unmatched = *kind == AnswerKind::Number && matches.is_empty();
+                unmatched
+                    .then(|| Self::undecorated(pattern, text))
+                    .flatten()
             }
         }
+    }
+
+    /// The number that the pattern finds in the text without marks and currencies: `is (\d+)` in "is **$18**", which the
+    /// reader behind the pattern would take.
+    fn undecorated(pattern: &Regex, text: &str) -> Option<String> {
+        let mut bare = String::new();
+        let mut places = Vec::new();
+        for part in plain::plain(text, usize::MAX) {
+            if !matches!(part.char, '{' | '}' | plain::CURRENCY) {
+                places.push((bare.len(), part.start));
+                bare.push(part.char);
+            }
+        }
+        let found = pattern.captures_iter(&bare).last()?;
+        let group = (1..found.len()).find_map(|group| found.get(group));
+        let start = group.or_else(|| found.get(0))?.start();
+        let place = places.partition_point(|&(at, _)| at < start);
+        let (_, range) = number::around(text, places.get(place)?.1)?;
+        Some(words(&text[range]))
     }
 
     /// The answer that stands at `range`.
@@ -278,6 +300,14 @@ mod tests {
             ("The answer is 1e3.", Some("1e3")),
             ("The answer is 3 + 15 = 18.", Some("18")),
             ("The answer is 18-20.", None),
+            // What the reader takes and the pattern does not know.
+            ("The answer is **18**.", Some("18")),
+            (r"The answer is $\boxed{18}$.", Some("18")),
+            (r"The answer is \(18\).", Some("18")),
+            ("The answer is £18.", Some("18")),
+            ("The answer is $-5.", Some("-5")),
+            ("The answer is −5.", Some("−5")),
+            ("The answer is **eighteen**.", None),
         ] {
             assert_eq!(
                 read(pattern, Some(AnswerKind::Number), text).as_deref(),
