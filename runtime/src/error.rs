@@ -34,18 +34,33 @@ pub enum Error {
     #[error(transparent)]
     Session(curt_session::Error),
     /// The chat template could not be rendered.
-    #[error("{}: chat template: {message}", file.display())]
+    #[error("{}: chat template: {action}", file.display())]
     Template {
         /// The file the template came from.
         file: PathBuf,
+        /// What it did not do.
+        action: &'static str,
         /// The template engine's words, with the line.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The tokenizer refused a text or an id.
-    #[error("tokenizer: {message}")]
+    #[error("tokenizer: {action}")]
     Tokenizer {
+        /// What it did not do.
+        action: &'static str,
         /// The tokenizer's words.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text is too long for the model's context whatever its tokens are, and was not encoded.
+    #[error(
+        "the prompt has {bytes} bytes of text, and the model's context and tokenizer take {most_bytes} at the most: shorten \
+         the question, the system text or the turns before it"
+    )]
+    LongText {
+        /// Bytes of the rendered prompt.
+        bytes: usize,
+        /// Bytes that may fit.
+        most_bytes: usize,
     },
     /// An option that cannot be honoured.
     #[error("`{field}`: expected {expected}, got {got}")]

@@ -28,8 +28,8 @@ use crate::generate::{CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
 use crate::head::{StopHead, find_head};
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
-use crate::package::Package;
-use crate::paths::{self, AllDrawn, Check, Launch, Launched, Reading};
+use crate::package::{EncodedPrompt, Package};
+use crate::paths::{self, AllDrawn, Check, Launch, Launched, Reading, StopTexts};
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
@@ -128,7 +128,11 @@ impl Engine {
         }
         let checks = self.checks(options)?;
         let settings = Settings::resolve(&self.package, options, checks)?;
-        let prompt = self.tokens(question, options)?;
+        let stops = StopTexts::new(self.package.text(), &options.stop)?;
+        let EncodedPrompt {
+            tokens: prompt,
+            system_moved,
+        } = self.encoded(question, options)?;
         let most_tokens = self.room(&prompt)?.min(settings.max_tokens);
         let reused = self.reusable(&prompt, options.reuse);
         let room = Room {
@@ -160,7 +164,7 @@ impl Engine {
             eos_ids: &self.package.eos_ids(),
             reading: Some(Reading {
                 codec: self.package.text(),
-                stops: &options.stop,
+                stops: &stops,
                 answers: settings.reader.as_ref(),
             }),
             checks: &settings.checks,
@@ -175,7 +179,7 @@ impl Engine {
             self.remember(&prompt, reused, &launched);
         }
         let course = Course {
-            notes: notes::notes(&self.package, options, &settings, most_tokens),
+            notes: notes::notes(&self.package, options, &settings, most_tokens, system_moved),
             vote: settings.vote,
             seed: options.seed,
             prompt,

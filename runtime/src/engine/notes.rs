@@ -11,8 +11,14 @@ pub(super) fn notes(
     options: &AskOptions,
     settings: &Settings,
     most_tokens: usize,
+    system_moved: bool,
 ) -> Vec<String> {
     let mut notes = package.notes().to_vec();
+    if system_moved {
+        notes.push(
+            "the chat template takes no system message: the system text stands before the first question".into(),
+        );
+    }
     for &at in &options.show_kv_at {
         if at >= most_tokens {
             notes.push(format!(

@@ -2,7 +2,7 @@
 
 use super::{AskOptions, Engine, Question};
 use crate::error::{Error, Result};
-use crate::package::{Message, Role};
+use crate::package::{EncodedPrompt, Message, Role};
 
 impl Engine {
     /// The prompt as token ids.
@@ -10,16 +10,33 @@ impl Engine {
     /// # Errors
     /// [`Error::Option`] for an empty question or an unknown id; those of the template and the tokenizer.
     pub fn tokens(&self, question: &Question, options: &AskOptions) -> Result<Vec<u32>> {
-        let tokens = match question {
-            Question::Tokens(tokens) => tokens.clone(),
-            Question::Messages(messages) => self.encode(messages)?,
-            Question::Text(text) => self.encode(&self.messages(text, options)?)?,
+        Ok(self.encoded(question, options)?.tokens)
+    }
+
+    /// The prompt as the model reads it.
+    ///
+    /// # Errors
+    /// As [`Self::tokens`].
+    pub(super) fn encoded(
+        &self,
+        question: &Question,
+        options: &AskOptions,
+    ) -> Result<EncodedPrompt> {
+        let cancelled = || options.cancel.is_cancelled();
+        let encode = |messages: &[Message]| self.package.encode(messages, &cancelled);
+        let prompt = match question {
+            Question::Tokens(tokens) => EncodedPrompt {
+                tokens: tokens.clone(),
+                system_moved: false,
+            },
+            Question::Messages(messages) => encode(messages)?,
+            Question::Text(text) => encode(&self.messages(text, options)?)?,
         };
-        if tokens.is_empty() {
+        if prompt.tokens.is_empty() {
             return Err(Error::option("question", "at least one token", "none"));
         }
-        self.validate_ids("question", &tokens)?;
-        Ok(tokens)
+        self.validate_ids("question", &prompt.tokens)?;
+        Ok(prompt)
     }
 
     /// # Errors
@@ -55,10 +72,5 @@ impl Engine {
         }
         messages.push(Message::new(Role::User, text));
         Ok(messages)
-    }
-
-    fn encode(&self, messages: &[Message]) -> Result<Vec<u32>> {
-        let text = self.package.render(messages)?;
-        self.package.text().encode(&text)
     }
 }

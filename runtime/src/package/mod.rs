@@ -4,8 +4,10 @@
 //! ranks and sizes come from the graph; the config gives what a graph cannot say. Where the two disagree, the package is
 //! refused; a context that the graph's table of positions does not reach is cut to it, with a note.
 
+mod apart;
 mod attention;
 mod description;
+mod encode;
 mod fingerprint;
 mod graph;
 mod layout;
@@ -20,19 +22,20 @@ mod weights;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub use apart::panic_is_caught;
+pub use encode::EncodedPrompt;
 pub use graph::DecoderGraph;
 pub(crate) use graph::{FloatDtype, GraphInput};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantizedWeights};
 pub use rotary::{KeyRotation, Rotary};
-pub use template::{Message, Role};
+pub use template::{ChatTemplate, Message, Rendered, Role};
 pub use text::TextCodec;
 pub(crate) use text::TextStream;
 
 use description::Description;
 use fingerprint::Fingerprint;
 use graph::read_model;
-use template::ChatTemplate;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -171,22 +174,6 @@ impl Package {
     /// What the package's config says and curt does not follow, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
-    }
-
-    /// The conversation as one text, through the package's chat template.
-    ///
-    /// A package without a template gets the messages' texts, one a line.
-    ///
-    /// # Errors
-    /// [`Error::Template`] where the template fails, refuses the roles or loops.
-    pub fn render(&self, messages: &[Message]) -> Result<String> {
-        match &self.template {
-            Some(template) => template.render(messages),
-            None => {
-                let lines: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
-                Ok(lines.join("\n"))
-            }
-        }
     }
 
     /// The package's identity: SHA-256 in hex over what its graphs compute (every one, with all weights), their names for

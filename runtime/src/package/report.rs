@@ -49,7 +49,8 @@ pub struct LoadReport {
     pub context_tokens: usize,
     /// Ids that end a path, with their texts.
     pub eos: Vec<(u32, String)>,
-    /// Where the chat template stands.
+    /// Where the chat template stands. Without one, messages are their texts, one a line, and the tokenizer adds its own
+    /// tokens (BOS).
     pub chat_template: Option<String>,
     /// The package brings a prompt of its own.
     pub prompt_file: bool,

@@ -44,7 +44,7 @@ pub struct Reading<'a> {
     /// From tokens to text.
     pub codec: &'a TextCodec,
     /// Texts that end a path; they are not part of its text.
-    pub stops: &'a [String],
+    pub stops: &'a StopTexts,
     /// Reads the answer in a finished path's text.
     pub answers: Option<&'a AnswerReader>,
 }

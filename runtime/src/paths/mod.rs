@@ -27,5 +27,6 @@ pub use schedule::{Fate, Schedule};
 pub use signal::{Signal, SignalName};
 pub use source::{AllDrawn, Known, Next, TokenSource};
 use text::PathText;
+pub use text::StopTexts;
 pub use vote::{Ballot, Vote, VoteRule};
 pub use watch::{CachedPaths, CheckTaken, Watch};

@@ -155,15 +155,7 @@ pub fn edit(dir: &Path, file: &str, change: impl FnOnce(&mut serde_json::Value))
 pub fn refusal(dir: &Path) -> String {
     match Package::open(dir) {
         Ok(_) => panic!("{} was opened", dir.display()),
-        Err(error) => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                text.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            text
-        }
+        Err(error) => in_full(&error),
     }
 }
 
@@ -205,4 +197,31 @@ pub fn argmax(logits: &[f32]) -> u32 {
         }
     }
     best as u32
+}
+
+/// Panics of other people's code that the library has caught, in this process: each is one that validation let through.
+pub fn caught_panics() -> usize {
+    static CAUGHT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if curt::package::panic_is_caught() {
+                CAUGHT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                eprintln!("caught: {panic}");
+            } else {
+                others(panic);
+            }
+        }));
+    });
+    CAUGHT.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// An error and its causes, in one line.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(|error| error.to_string())
+        .collect::<Vec<_>>()
+        .join(": ")
 }

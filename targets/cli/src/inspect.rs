@@ -145,10 +145,9 @@ fn print(report: &LoadReport) -> Result<()> {
     line("end of path", eos.join(", "))?;
     line(
         "chat template",
-        report
-            .chat_template
-            .clone()
-            .unwrap_or_else(|| "none".into()),
+        report.chat_template.clone().unwrap_or_else(|| {
+            "none: texts stand one a line, and the tokenizer adds its own tokens".into()
+        }),
     )?;
     line(
         "prompt file",

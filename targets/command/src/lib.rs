@@ -56,6 +56,13 @@ pub fn start<C: Parser>(
             writeln!(log, "{}: {}", record.level(), plain(&message))
         })
         .init();
+    // A panic that the library catches is an error and says the same.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !curt::package::panic_is_caught() {
+            report(panic);
+        }
+    }));
     match C::try_parse() {
         Ok(command) => ended(
             signal::handle_ctrl_c().and_then(|()| work(command)),

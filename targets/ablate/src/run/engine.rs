@@ -289,6 +289,7 @@ fn is_of_the_item(error: &curt::Error) -> bool {
         curt::Error::Context { .. }
             | curt::Error::Capacity { .. }
             | curt::Error::NonFiniteLogits { .. }
+            | curt::Error::LongText { .. }
             | curt::Error::Tokenizer { .. }
     )
 }

@@ -1,0 +1,265 @@
+//! What transformers gives its templates beside Jinja, and Python's methods of values, each within limits.
+
+use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::{Error, ErrorKind, State, Value};
+
+/// How deep values may lie in each other.
+const DEPTH: usize = 100;
+/// Values in one that is kept in a namespace.
+const VALUES: usize = 100_000;
+/// Bytes that one unit of minijinja's fuel pays for.
+const BYTES_PER_FUEL: usize = 64;
+/// Bytes of JSON that one unit pays for: what minijinja takes for its own.
+const JSON_BYTES_PER_FUEL: usize = 4;
+
+fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
+}
+
+/// `raise_exception(message)`: the template refuses the conversation.
+pub(super) fn raise_exception(message: &str) -> Result<Value, Error> {
+    Err(invalid(message))
+}
+
+/// `strftime_now(format)`: the local time.
+pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
+    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
+        .map_err(|e| invalid(format!("strftime_now({format:?})")).with_source(e))
+}
+
+/// A copy of `value` that holds nothing but texts, numbers, lists and maps.
+pub(super) fn plain(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    let mut values = 0;
+    let copy = copy(value, 0, &mut values)?;
+    state.consume_fuel(values as u64)?;
+    Ok(copy)
+}
+
+fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error> {
+    *values += 1;
+    if depth > DEPTH || *values > VALUES {
+        return Err(invalid(format!(
+            "a namespace keeps values at most {DEPTH} deep and {VALUES} in one"
+        )));
+    }
+    match value.kind() {
+        ValueKind::Undefined
+        | ValueKind::None
+        | ValueKind::Bool
+        | ValueKind::Number
+        | ValueKind::String
+        | ValueKind::Bytes => Ok(value.clone()),
+        ValueKind::Seq | ValueKind::Iterable => value
+            .try_iter()?
+            .map(|item| copy(&item, depth + 1, values))
+            .collect::<Result<Vec<Value>, Error>>()
+            .map(Value::from),
+        ValueKind::Map => value
+            .try_iter()?
+            .map(|key| {
+                let item = copy(&value.get_item(&key)?, depth + 1, values)?;
+                Ok((key, item))
+            })
+            .collect::<Result<Vec<(Value, Value)>, Error>>()
+            .map(|pairs| pairs.into_iter().collect()),
+        other => Err(invalid(format!("a namespace cannot keep a {other}"))),
+    }
+}
+
+/// Methods of Python's strings, lists and dicts.
+pub(super) fn method(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    if let ("format", Some(format)) = (method, value.as_str()) {
+        pay(state, format_widths(format), BYTES_PER_FUEL)?;
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
+}
+
+fn pay(state: &State<'_, '_>, bytes: usize, bytes_per_fuel: usize) -> Result<(), Error> {
+    state.consume_fuel((bytes / bytes_per_fuel) as u64)
+}
+
+/// The sum of the numbers in the fields of `str.format`: no less than the widths and precisions that it asks for.
+fn format_widths(format: &str) -> usize {
+    let fields = format.split('{').skip(1);
+    let fields = fields.map(|rest| rest.split('}').next().unwrap_or_default());
+    let numbers = fields.flat_map(|field| field.split(|c: char| !c.is_ascii_digit()));
+    let numbers = numbers.filter(|digits| !digits.is_empty());
+    let widths = numbers.map(|digits| digits.parse().unwrap_or(usize::MAX));
+    widths.fold(0, usize::saturating_add)
+}
+
+/// `tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, as transformers defines it: Python's
+/// `json.dumps`, which escapes nothing for HTML.
+pub(super) fn tojson(
+    state: &State<'_, '_>,
+    value: Value,
+    Rest(mut args): Rest<Value>,
+) -> Result<Value, Error> {
+    let named: Kwargs = match args.pop_if(|last| last.is_kwargs()) {
+        Some(named) => named.try_into()?,
+        None => std::iter::empty::<(&str, Value)>().collect(),
+    };
+    let arg = |place: usize, name: &str| -> Result<Option<Value>, Error> {
+        let given = match args.get(place) {
+            Some(value) => Some(value.clone()),
+            None => named.get(name)?,
+        };
+        Ok(given.filter(|value| !value.is_none() && !value.is_undefined()))
+    };
+    let ascii = arg(0, "ensure_ascii")?.is_some_and(|value| value.is_true());
+    let indent = arg(1, "indent")?.map(usize::try_from).transpose()?;
+    let separators = arg(2, "separators")?;
+    let sort_keys = arg(3, "sort_keys")?.is_some_and(|value| value.is_true());
+    named.assert_all_used()?;
+    let (item, key) = match separators {
+        None if indent.is_some() => (",".to_string(), ": ".to_string()),
+        None => (", ".to_string(), ": ".to_string()),
+        Some(pair) => {
+            let part = |i: usize| pair.get_item(&Value::from(i)).map(|text| text.to_string());
+            (part(0)?, part(1)?)
+        }
+    };
+    let mut json = Json {
+        state,
+        ascii,
+        sort_keys,
+        indent,
+        item,
+        key,
+        text: String::new(),
+        paid: 0,
+    };
+    json.value(&value, 0)?;
+    json.pay()?;
+    Ok(Value::from_safe_string(json.text))
+}
+
+struct Json<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    ascii: bool,
+    sort_keys: bool,
+    indent: Option<usize>,
+    /// Between two items, and between a key and its value.
+    item: String,
+    key: String,
+    text: String,
+    /// Bytes of the text that fuel has paid for.
+    paid: usize,
+}
+
+impl Json<'_, '_, '_> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > DEPTH {
+            return Err(invalid(format!("tojson takes values at most {DEPTH} deep")));
+        }
+        self.pay()?;
+        match value.kind() {
+            ValueKind::None => self.text.push_str("null"),
+            ValueKind::Bool | ValueKind::Number => self.text.push_str(&value.to_string()),
+            ValueKind::String => self.string(value.as_str().unwrap_or_default())?,
+            ValueKind::Seq | ValueKind::Iterable => {
+                self.text.push('[');
+                let mut any = false;
+                for item in value.try_iter()? {
+                    self.begin(any, depth + 1)?;
+                    any = true;
+                    self.value(&item, depth + 1)?;
+                }
+                self.end(any, depth)?;
+                self.text.push(']');
+            }
+            ValueKind::Map => {
+                let mut keys: Vec<Value> = value.try_iter()?.collect();
+                if self.sort_keys {
+                    keys.sort();
+                }
+                self.text.push('{');
+                let any = !keys.is_empty();
+                for (i, key) in keys.into_iter().enumerate() {
+                    self.begin(i > 0, depth + 1)?;
+                    match key.kind() {
+                        ValueKind::None => self.string("null")?,
+                        _ => self.string(&key.to_string())?,
+                    }
+                    self.text.push_str(&self.key);
+                    self.value(&value.get_item(&key)?, depth + 1)?;
+                }
+                self.end(any, depth)?;
+                self.text.push('}');
+            }
+            other => return Err(invalid(format!("{other} cannot be written as JSON"))),
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, text: &str) -> Result<(), Error> {
+        let quoted = serde_json::to_string(text)
+            .map_err(|e| invalid("text cannot be written as JSON").with_source(e))?;
+        if !self.ascii {
+            self.text.push_str(&quoted);
+            return Ok(());
+        }
+        for c in quoted.chars() {
+            if c.is_ascii() {
+                self.text.push(c);
+            } else {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    self.text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands before an item.
+    fn begin(&mut self, follows: bool, depth: usize) -> Result<(), Error> {
+        if follows {
+            self.text.push_str(&self.item);
+        }
+        self.line(depth)
+    }
+
+    /// What stands before a closing bracket.
+    fn end(&mut self, any: bool, depth: usize) -> Result<(), Error> {
+        if any { self.line(depth) } else { Ok(()) }
+    }
+
+    fn line(&mut self, depth: usize) -> Result<(), Error> {
+        if let Some(indent) = self.indent {
+            let spaces = indent.saturating_mul(depth);
+            pay(self.state, spaces, JSON_BYTES_PER_FUEL)?;
+            self.text.push('\n');
+            self.text.extend(std::iter::repeat_n(' ', spaces));
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self) -> Result<(), Error> {
+        let new = self.text.len() - self.paid;
+        self.paid = self.text.len();
+        // Each value costs something, however short.
+        pay(
+            self.state,
+            new + JSON_BYTES_PER_FUEL - 1,
+            JSON_BYTES_PER_FUEL,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format_widths;
+
+    #[test]
+    fn widths_and_precisions_are_counted_and_text_is_not() {
+        assert_eq!(format_widths("{} of 123456789"), 0);
+        assert_eq!(format_widths("{:>12}{0:.3f}"), 15);
+        assert_eq!(format_widths("{:>99999999999999999999}"), usize::MAX);
+    }
+}

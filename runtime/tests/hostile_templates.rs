@@ -1,0 +1,319 @@
+//! Chat templates that nobody vouches for: a text or an error, in bounded time, memory and stack.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use curt::package::{ChatTemplate, Message, Role};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::support::{caught_panics, in_full};
+
+fn compile(source: &str) -> curt::Result<ChatTemplate> {
+    ChatTemplate::compile("chat_template.jinja".into(), source.into(), BTreeMap::new())
+}
+
+fn render(source: &str) -> curt::Result<String> {
+    let messages = [
+        Message::new(Role::User, "Hi"),
+        Message::new(Role::Assistant, "Hello"),
+        Message::new(Role::User, "12+5"),
+    ];
+    let rendered = compile(source)?.render(&messages, &|| false)?;
+    Ok(rendered.text)
+}
+
+/// Templates that are no more than an error.
+#[test]
+fn what_overflows_the_stack_or_fills_the_memory_is_an_error() {
+    let before = caught_panics();
+    let chain = |piece: &str, times: usize| format!("{{{{ 1{} }}}}", piece.repeat(times));
+    let deep = "{% set x = [x] %}".repeat(7_000);
+    let cases: Vec<(&str, String)> = vec![
+        ("long chain", chain("+1", 25_000)),
+        ("long chain of attributes", chain(".a", 25_000)),
+        ("long chain of filters", chain("|string", 12_000)),
+        ("long chain of calls", chain("()", 25_000)),
+        ("long chain of nots", format!("{{{{ {} 1 }}}}", "not ".repeat(25_000))),
+        ("deep brackets", format!("{{{{ {} }}}}", "[".repeat(60_000))),
+        ("deep brackets of a set", format!("{{% set {} %}}", "(".repeat(60_000))),
+        ("elif", format!("{{% if a %}}{}{{% endif %}}", "{% elif b %}".repeat(9_000))),
+        ("nested ifs", "{% if a %}".repeat(10_000)),
+        ("long source", "x".repeat(10_000_000)),
+        ("format width", "{{ '{:>99999999999}'.format('x') }}".into()),
+        ("format precision", "{{ '{:.9999999999f}'.format(1.0) }}".into()),
+        ("format nested", "{{ '{:{}}'.format('x', 99999999999) }}".into()),
+        ("printf width", "{{ '%99999999999d' % 1 }}".into()),
+        ("printf filter", "{{ '%.99999999999f'|format(1.0) }}".into()),
+        ("tojson indent", "{{ [[1]]|tojson(indent=99999999999) }}".into()),
+        ("tojson of a deep value", format!("{deep}{{{{ x|tojson }}}}")),
+        ("repetition", "{{ 'x' * 99999999 }}".into()),
+        ("repeated list", "{{ [1] * 99999999 }}".into()),
+        ("doubling", "{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}".into()),
+        ("doubling lists", "{% set ns = namespace(s=[1]) %}{% for i in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}".into()),
+        ("doubling by replacing", "{% set ns = namespace(s='xx') %}{% for i in range(60) %}{% set ns.s = ns.s.replace('x', ns.s) %}{% endfor %}".into()),
+        ("doubling by joining", "{% set ns = namespace(s='xx') %}{% for i in range(60) %}{% set ns.s = ns.s.join(ns.s) %}{% endfor %}".into()),
+        ("center", "{{ 'x'|center(9999999999) }}".into()),
+        ("indentation", "{{ 'x\ny'|indent(9999999999) }}".into()),
+        ("deep value in a namespace", "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}".into()),
+        ("loops", "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}".into()),
+        ("macros", "{% macro f(x) %}{{ f([x]) }}{% endmacro %}{{ f(1) }}".into()),
+        ("recursive loop", "{% for x in [[1]] recursive %}{{ loop([[x]]) }}{% endfor %}".into()),
+        ("including itself", "{% include 'chat' %}".into()),
+        ("extending itself", "{% extends 'chat' %}".into()),
+        ("importing itself", "{% import 'chat' as c %}{{ c }}".into()),
+    ];
+    for (name, source) in cases {
+        let clock = Instant::now();
+        match render(&source) {
+            Ok(text) => panic!("{name}: gave {} bytes", text.len()),
+            Err(error) => assert!(
+                in_full(&error).starts_with("chat_template.jinja: chat template: "),
+                "{name}: {error}"
+            ),
+        }
+        assert!(
+            clock.elapsed() < Duration::from_secs(10),
+            "{name}: {:?}",
+            clock.elapsed()
+        );
+    }
+    assert_eq!(caught_panics(), before, "panics were caught");
+}
+
+/// Templates that are what they look like, though they could not be followed without care.
+#[test]
+fn values_that_hold_themselves_are_copies() {
+    for (source, wanted) in [
+        (
+            "{% set ns = namespace() %}{% set ns.l = ns %}{{ ns.l.l is defined }}",
+            "false",
+        ),
+        (
+            "{% set ns = namespace() %}{% set ns.l = [ns] %}{{ ns.l|length }}",
+            "1",
+        ),
+        (
+            "{% set ns = namespace() %}{% set a, ns.l = 1, ns %}{{ a }}{{ ns.l.l is defined }}",
+            "1false",
+        ),
+        (
+            "{% set ns = namespace() %}{% set ns.l | default(ns, true) %}{% endset %}{{ ns.l.l is defined }}",
+            "false",
+        ),
+        (
+            "{% set a = namespace() %}{% set a.l = a %}{% set b = namespace() %}{% set b.l = b %}{{ a == b }}",
+            "true",
+        ),
+    ] {
+        assert_eq!(render(source).unwrap().to_lowercase(), wanted, "{source}");
+    }
+    // A macro cannot be copied.
+    let source =
+        "{% macro f() %}{% endmacro %}{% set ns = namespace() %}{% set ns.f = f %}{{ ns }}";
+    let error = in_full(&render(source).unwrap_err());
+    assert!(error.contains("namespace"), "{error}");
+}
+
+#[test]
+fn deep_values_are_written_and_freed() {
+    let nest = |times: usize| format!("{}1{}", "[".repeat(times), "]".repeat(times));
+    let source = format!("{{% set x = {} %}}", nest(50));
+    let again = "{% set x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}".repeat(1_200);
+    let text = render(&format!("{source}{again}{{{{ x|length }}}}")).unwrap();
+    assert_eq!(text, "1");
+    drop(render(&format!("{source}{again}{{{{ x }}}}")));
+    drop(render(&format!(
+        "{source}{again}{{{{ x == x }}}}{{{{ x|string }}}}{{{{ x|pprint }}}}"
+    )));
+    drop(render(&format!(
+        "{source}{again}{{% set y = [x] %}}{{{{ x == y }}}}{{{{ x < y }}}}{{{{ {{x: 1}} }}}}"
+    )));
+}
+
+#[test]
+fn a_rendering_can_be_cancelled() {
+    let template = compile("{% set x = [1] %}{% for i in range(1000) %}{% endfor %}ok").unwrap();
+    let messages = [Message::new(Role::User, "Hi")];
+    let text = template.render(&messages, &|| true);
+    // It may have been faster.
+    if let Err(error) = text {
+        assert!(matches!(error, curt::Error::Cancelled { .. }), "{error}");
+    }
+}
+
+fn expression() -> impl Strategy<Value = String> {
+    let leaf = select(vec![
+        "1",
+        "'x'",
+        "messages",
+        "messages[0]",
+        "ns",
+        "ns.a",
+        "ns.b",
+        "x",
+        "y",
+        "none",
+        "true",
+        "9999999",
+        "-1",
+        "1.5",
+        "{}",
+        "[]",
+        "range(1000)",
+        "loop",
+        "namespace",
+        "caller",
+        "'{:9999}'",
+        "bos_token",
+        "''",
+        "'é'",
+        "m",
+    ])
+    .prop_map(str::to_string);
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        prop_oneof![
+            (
+                inner.clone(),
+                select(vec![
+                    "+", "~", "*", "==", "in", "<", "//", "%", "**", "and", "-", "is"
+                ]),
+                inner.clone()
+            )
+                .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+            (
+                inner.clone(),
+                select(vec![
+                    "tojson",
+                    "tojson(indent=9)",
+                    "list",
+                    "string",
+                    "length",
+                    "join",
+                    "sort",
+                    "unique",
+                    "reverse",
+                    "items",
+                    "dictsort",
+                    "batch(2)",
+                    "slice(3)",
+                    "map('string')",
+                    "first",
+                    "last",
+                    "trim",
+                    "upper",
+                    "title",
+                    "indent(99)",
+                    "center(999)",
+                    "pprint",
+                    "groupby('a')",
+                    "sum",
+                    "min",
+                    "max",
+                    "default(ns, true)",
+                    "format(1)",
+                    "round",
+                    "int",
+                    "float",
+                    "select",
+                    "reject('none')",
+                    "selectattr('a')",
+                    "replace('', 'xx')",
+                    "attr('a')",
+                    "lines",
+                    "split('')",
+                    "chain",
+                    "zip",
+                    "urlencode",
+                    "bool",
+                    "capitalize",
+                    "truncate(3)",
+                    "wordcount",
+                ])
+            )
+                .prop_map(|(a, filter)| format!("({a}|{filter})")),
+            (
+                inner.clone(),
+                select(vec![
+                    "strip()",
+                    "split('')",
+                    "format(1, 2)",
+                    "replace('', 'ab')",
+                    "items()",
+                    "keys()",
+                    "values()",
+                    "get('a')",
+                    "join(messages)",
+                    "upper()",
+                    "count('')",
+                    "splitlines()",
+                    "startswith('')",
+                    "a",
+                    "b",
+                    "content",
+                    "title()",
+                ])
+            )
+                .prop_map(|(a, method)| format!("{a}.{method}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{{{a}: {b}}}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[:{b}]")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("({a} if {b} else {c})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}({b})")),
+            inner
+                .clone()
+                .prop_map(|a| format!("namespace(a={a}, b=ns)")),
+            inner.prop_map(|a| format!("m({a})")),
+        ]
+    })
+}
+
+fn statements() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        expression().prop_map(|e| format!("{{{{ {e} }}}}")),
+        expression().prop_map(|e| format!("{{% set x = {e} %}}")),
+        expression().prop_map(|e| format!("{{% set ns.a = {e} %}}")),
+        expression().prop_map(|e| format!("{{% set ns.b, y = {e}, ns %}}")),
+        Just("text".to_string()),
+        Just("{# c #}{% raw %}{{ {% endraw %}".to_string()),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|all| all.concat()),
+            (expression(), inner.clone())
+                .prop_map(|(e, s)| format!("{{% for y in {e} %}}{s}{{% endfor %}}")),
+            (expression(), inner.clone()).prop_map(|(e, s)| format!(
+                "{{% for y in {e} recursive %}}{s}{{{{ loop(y) }}}}{{% endfor %}}"
+            )),
+            (expression(), inner.clone())
+                .prop_map(|(e, s)| format!("{{% if {e} %}}{s}{{% else %}}{s}{{% endif %}}")),
+            inner
+                .clone()
+                .prop_map(|s| format!("{{% macro m(x) %}}{s}{{% endmacro %}}")),
+            inner
+                .clone()
+                .prop_map(|s| format!("{{% set ns.a %}}{s}{{% endset %}}")),
+            inner
+                .clone()
+                .prop_map(|s| format!("{{% call m(1) %}}{s}{{% endcall %}}")),
+            inner
+                .clone()
+                .prop_map(|s| format!("{{% filter upper %}}{s}{{% endfilter %}}")),
+            inner.prop_map(|s| format!("{{%- generation -%}}{s}{{% endgeneration %}}")),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_template_of_any_statements_gives_a_text_or_an_error(all in prop::collection::vec(statements(), 1..5)) {
+        let before = caught_panics();
+        let source = format!("{{% set ns = namespace(a=1) %}}{}", all.concat());
+        let clock = Instant::now();
+        drop(render(&source));
+        prop_assert!(clock.elapsed() < Duration::from_secs(10), "{:?}: {}", clock.elapsed(), source);
+        prop_assert_eq!(caught_panics(), before, "a panic was caught: {}", source);
+    }
+}
