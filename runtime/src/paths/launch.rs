@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, CheckTaken, Ending, PathId, Policy, ReasoningPath, Vote};
+use super::{Check, CheckTaken, Ending, PathId, Policy, ReasoningPath, StopTexts, Vote};
 use crate::error::{Error, Result};
 use crate::generate::Sampling;
 use crate::package::TextCodec;

@@ -199,10 +199,18 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// Panics of other people's code that the library has caught, in this process: each is one that validation let through.
-pub fn caught_panics() -> usize {
-    static CAUGHT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+/// Counts panics of other people's code that the library catches: each is one that validation let through. One test at a
+/// time counts.
+pub struct CaughtPanics {
+    before: usize,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+static CAUGHT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+pub fn caught_panics() -> CaughtPanics {
     static HOOK: std::sync::Once = std::sync::Once::new();
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     HOOK.call_once(|| {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
@@ -214,7 +222,18 @@ pub fn caught_panics() -> usize {
             }
         }));
     });
-    CAUGHT.load(std::sync::atomic::Ordering::Relaxed)
+    let alone = ALONE.lock().unwrap_or_else(|failed| failed.into_inner());
+    CaughtPanics {
+        before: CAUGHT.load(std::sync::atomic::Ordering::Relaxed),
+        _alone: alone,
+    }
+}
+
+impl CaughtPanics {
+    /// Panics caught since.
+    pub fn since(&self) -> usize {
+        CAUGHT.load(std::sync::atomic::Ordering::Relaxed) - self.before
+    }
 }
 
 /// An error and its causes, in one line.

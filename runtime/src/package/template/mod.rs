@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, Value};
+use minijinja::{Environment, State, Value};
 use serde::{Deserialize, Serialize};
 
 use super::apart::{Limits, NoResult, apart};
@@ -23,6 +23,9 @@ const FUEL: u64 = 200_000;
 const FUEL_PER_MESSAGE: u64 = 2_000;
 /// Bytes of the conversation for one more: each is cut, joined and written out up to 16 times.
 const BYTES_PER_FUEL: u64 = 4;
+
+/// Bytes of text in a list or map that has a name, and four times the conversation's.
+const NAMED_BYTES: usize = 64 << 10;
 
 /// Stack of the thread that compiles and renders. minijinja recurses over an expression, as deep as the longest tag, and
 /// over values, which a template can nest some ten thousand deep.
@@ -236,10 +239,9 @@ impl ChatTemplate {
             Ok(rendered) if shown(&rendered.text, first) => return as_they_are,
             // It may have changed the text: a plain word will be there.
             Ok(_) => {
-                let word = Message::new(Role::System, "system");
+                let word = Message::new(Role::System, "zebra");
                 let probe = self.render_plainly(vec![word.clone(), second.clone()], cancelled)?;
-                let without = self.render_plainly(vec![second.clone()], cancelled)?;
-                if shown(&probe, &word) && probe != without {
+                if shown(&probe.to_lowercase(), &word) {
                     return as_they_are;
                 }
             }
@@ -276,6 +278,12 @@ impl ChatTemplate {
         let rendered = apart(&limits, move || {
             let mut environment = Environment::clone(&environment);
             environment.set_fuel(Some(fuel));
+            let kept = python::Kept {
+                most_bytes: NAMED_BYTES + 4 * bytes,
+            };
+            environment.add_filter(rewrite::KEPT, move |state: &State<'_, '_>, value: Value| {
+                kept.keep(state, value)
+            });
             // What transformers gives, where it is given no tools and no documents.
             let mut context: BTreeMap<&str, Value> = special_tokens
                 .into_iter()
@@ -347,6 +355,7 @@ fn environment(source: &str) -> std::result::Result<Environment<'static>, miniji
     });
     environment.add_filter("tojson", python::tojson);
     environment.add_filter(rewrite::PLAIN, python::plain);
+    environment.add_filter(rewrite::FACTOR, python::factor);
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }

@@ -7,6 +7,8 @@ use minijinja::{Error, ErrorKind, State, Value};
 const DEPTH: usize = 100;
 /// Values in one that is kept in a namespace.
 const VALUES: usize = 100_000;
+/// Values in one that has a name.
+const NAMED_VALUES: usize = 20_000;
 /// Bytes that one unit of minijinja's fuel pays for.
 const BYTES_PER_FUEL: usize = 64;
 /// Bytes of JSON that one unit pays for: what minijinja takes for its own.
@@ -66,6 +68,66 @@ fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error>
     }
 }
 
+/// Values with a name: bounded in what they hold, counted as often as it would be written out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// Bytes of all texts in one.
+    pub(super) most_bytes: usize,
+}
+
+impl Kept {
+    /// `value`, where it is not too large.
+    pub(super) fn keep(self, state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+        let mut values = 0;
+        let mut bytes = 0;
+        self.weigh(&value, 0, &mut values, &mut bytes)?;
+        state.consume_fuel((values + bytes / BYTES_PER_FUEL) as u64)?;
+        Ok(value)
+    }
+
+    fn weigh(
+        self,
+        value: &Value,
+        depth: usize,
+        values: &mut usize,
+        bytes: &mut usize,
+    ) -> Result<(), Error> {
+        *values += 1;
+        match value.kind() {
+            // A text of its own is paid for where it is made.
+            ValueKind::String if depth > 0 => *bytes += value.as_str().map_or(0, str::len),
+            ValueKind::Seq | ValueKind::Iterable | ValueKind::Map if depth < DEPTH => {
+                for item in value.try_iter()? {
+                    match value.kind() {
+                        ValueKind::Map => {
+                            self.weigh(&item, depth + 1, values, bytes)?;
+                            let item = value.get_item(&item)?;
+                            self.weigh(&item, depth + 1, values, bytes)?;
+                        }
+                        _ => self.weigh(&item, depth + 1, values, bytes)?,
+                    }
+                }
+            }
+            _ => {}
+        }
+        if depth >= DEPTH || *values > NAMED_VALUES || *bytes > self.most_bytes {
+            return Err(invalid(format!(
+                "a name keeps at most {NAMED_VALUES} values, {DEPTH} deep, with {} bytes of text",
+                self.most_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A factor, which is no list: a list times a number is as long as the number.
+pub(super) fn factor(value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => Err(invalid("a list cannot be repeated here")),
+        _ => Ok(value),
+    }
+}
+
 /// Methods of Python's strings, lists and dicts.
 pub(super) fn method(
     state: &mut State<'_, '_>,
@@ -98,12 +160,9 @@ fn format_widths(format: &str) -> usize {
 pub(super) fn tojson(
     state: &State<'_, '_>,
     value: Value,
-    Rest(mut args): Rest<Value>,
+    args: Rest<Value>,
+    named: Kwargs,
 ) -> Result<Value, Error> {
-    let named: Kwargs = match args.pop_if(|last| last.is_kwargs()) {
-        Some(named) => named.try_into()?,
-        None => std::iter::empty::<(&str, Value)>().collect(),
-    };
     let arg = |place: usize, name: &str| -> Result<Option<Value>, Error> {
         let given = match args.get(place) {
             Some(value) => Some(value.clone()),

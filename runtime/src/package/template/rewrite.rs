@@ -11,19 +11,26 @@ use minijinja::{Error, ErrorKind};
 /// Bytes of a template. The longest published are below 40,000.
 const SOURCE_BYTES: usize = 128 << 10;
 /// Tokens in one tag: an expression is parsed and compiled by recursion, as deep as it is long.
-const TAG_TOKENS: usize = 2_048;
+const TAG_TOKENS: usize = 1_024;
 /// `elif`s of a template, each of which lies within the one before.
 const ELIFS: usize = 256;
 
 /// The filter through which values go into a namespace: [`super::python::plain`].
 pub(super) const PLAIN: &str = "__plain";
+/// The filter through which values get a name: [`super::python::Kept`].
+pub(super) const KEPT: &str = "__kept";
+/// The filter through which factors go: [`super::python::factor`].
+pub(super) const FACTOR: &str = "__factor";
 
 /// The source as minijinja shall compile it:
 ///
 /// * `{% generation %}` … `{% endgeneration %}`, which transformers defines to mark what the model has said, is a scope
 ///   of its own and nothing else;
 /// * what is assigned to an attribute goes through the filter [`PLAIN`]: a namespace is the one value that can be made to
-///   hold itself, and minijinja follows such a value until the stack ends.
+///   hold itself, and minijinja follows such a value until the stack ends;
+/// * what gets a name goes through [`KEPT`]: a value that has one can be put into another twice, and again, and then has
+///   more items to write out than any memory holds;
+/// * what is multiplied goes through [`FACTOR`]: a list times a number is as long as the number, and costs nothing.
 ///
 /// # Errors
 /// For a source that is too long or has a tag that is, and those of the tokenizer.
@@ -36,12 +43,14 @@ pub(super) fn rewrite<'s>(source: &'s str, syntax: &SyntaxConfig) -> Result<Cow<
         let (token, span) = token?;
         match token {
             Token::TemplateData(_) | Token::BlockStart | Token::VariableStart => tag.clear(),
+            Token::VariableEnd => factors(&tag, &mut edits),
             Token::BlockEnd => {
                 if matches!(tag.first(), Some((Token::Ident("elif"), _))) {
                     elifs += 1;
                     limit("elif", ELIFS, elifs)?;
                 }
-                edit(&tag, &mut edits);
+                factors(&tag, &mut edits);
+                edit(source, &tag, span, &mut edits);
             }
             _ => {
                 limit("tokens in a tag", TAG_TOKENS, tag.len() + 1)?;
@@ -52,6 +61,8 @@ pub(super) fn rewrite<'s>(source: &'s str, syntax: &SyntaxConfig) -> Result<Cow<
     if edits.is_empty() {
         return Ok(Cow::Borrowed(source));
     }
+    // Stable: of two at one place, the one that was found first comes first.
+    edits.sort_by_key(|edit| edit.from);
     let mut rewritten = String::with_capacity(source.len() + 16 * edits.len());
     let mut done = 0;
     for Edit { from, to, text } in edits {
@@ -80,48 +91,157 @@ struct Edit {
     text: Cow<'static, str>,
 }
 
-/// What becomes of a statement, the tokens between `{%` and `%}`.
-fn edit(tag: &[(Token<'_>, Span)], edits: &mut Vec<Edit>) {
+impl Edit {
+    fn insert(at: usize, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            from: at,
+            to: at,
+            text: text.into(),
+        }
+    }
+}
+
+/// What becomes of a statement, the tokens between `{%` and `%}`; the latter is at `block_end`.
+fn edit(source: &str, tag: &[(Token<'_>, Span)], block_end: Span, edits: &mut Vec<Edit>) {
     let (Some((Token::Ident(name), at)), Some((_, last))) = (tag.first(), tag.last()) else {
         return;
     };
     let end = last.end_offset as usize;
-    let mut insert = |at: usize, text: Cow<'static, str>| {
-        edits.push(Edit {
-            from: at,
-            to: at,
-            text,
-        });
-    };
-    match *name {
-        "generation" | "endgeneration" if tag.len() == 1 => edits.push(Edit {
-            from: at.start_offset as usize,
-            to: at.end_offset as usize,
-            text: if *name == "generation" {
-                "with".into()
-            } else {
-                "endwith".into()
-            },
-        }),
-        "set" => {
-            let divides = |token: &Token<'_>| matches!(token, Token::Assign | Token::Pipe);
-            let Some(middle) = tag.iter().position(|(token, _)| divides(token)) else {
-                return;
-            };
-            let (target, rest) = tag.split_at(middle);
-            if !target.iter().any(|(token, _)| matches!(token, Token::Dot)) {
-                return;
-            }
-            match rest {
-                [(Token::Assign, assign), _, ..] => {
-                    insert(assign.end_offset as usize, "(".into());
-                    insert(end, format!(")|{PLAIN}").into());
-                }
-                // A block that is filtered: `{% set ns.x | trim %} … {% endset %}`.
-                [(Token::Pipe, _), ..] => insert(end, format!("|{PLAIN}").into()),
-                _ => {}
-            }
+    let named: Vec<&str> = match *name {
+        "generation" | "endgeneration" if tag.len() == 1 => {
+            let begins = *name == "generation";
+            edits.push(Edit {
+                from: at.start_offset as usize,
+                to: at.end_offset as usize,
+                text: if begins { "with" } else { "endwith" }.into(),
+            });
+            return;
         }
+        "set" => {
+            set(tag, end, edits);
+            return;
+        }
+        // The names before `in`; those that are called like parameters; those before a `=`.
+        "for" => identifiers(tag[1..].iter().map(|(token, _)| token))
+            .take_while(|name| *name != "in")
+            .collect(),
+        "macro" | "call" => {
+            let opens = |(token, _): &(Token<'_>, Span)| matches!(token, Token::ParenOpen);
+            let params = tag.iter().skip_while(|token| !opens(token));
+            parameters(params.map(|(token, _)| token))
+        }
+        "with" => tag
+            .windows(2)
+            .filter(|pair| matches!(pair[1].0, Token::Assign))
+            .flat_map(|pair| identifiers(std::iter::once(&pair[0].0)))
+            .collect(),
+        _ => return,
+    };
+    // With the mark that the statement ends with, so that the space after it is treated as it was.
+    let (from, to) = (
+        block_end.start_offset as usize,
+        block_end.end_offset as usize,
+    );
+    let mark = &source[from..to];
+    let sets = named
+        .iter()
+        .map(|name| format!("{{% set {name} = {name}|{KEPT} {mark}"));
+    edits.push(Edit::insert(to, sets.collect::<String>()));
+}
+
+fn set(tag: &[(Token<'_>, Span)], end: usize, edits: &mut Vec<Edit>) {
+    let divides = |token: &Token<'_>| matches!(token, Token::Assign | Token::Pipe);
+    let Some(middle) = tag.iter().position(|(token, _)| divides(token)) else {
+        return;
+    };
+    let (target, rest) = tag.split_at(middle);
+    let attribute = target.iter().any(|(token, _)| matches!(token, Token::Dot));
+    let filter = if attribute { PLAIN } else { KEPT };
+    match rest {
+        [(Token::Assign, assign), _, ..] => {
+            edits.push(Edit::insert(assign.end_offset as usize, "("));
+            edits.push(Edit::insert(end, format!(")|{filter}")));
+        }
+        // A block that is filtered: `{% set ns.x | trim %} … {% endset %}`.
+        [(Token::Pipe, _), ..] => edits.push(Edit::insert(end, format!("|{filter}"))),
         _ => {}
     }
+}
+
+fn identifiers<'t>(tokens: impl Iterator<Item = &'t Token<'t>>) -> impl Iterator<Item = &'t str> {
+    tokens.filter_map(|token| match token {
+        Token::Ident(name) => Some(*name),
+        _ => None,
+    })
+}
+
+/// The names of the first list of parameters in `tokens`: each stands after its opening bracket or a comma of its own.
+fn parameters<'t>(tokens: impl Iterator<Item = &'t Token<'t>>) -> Vec<&'t str> {
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut before: Option<&Token<'_>> = None;
+    for token in tokens {
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => depth -= 1,
+            Token::Ident(name)
+                if depth == 1 && matches!(before, Some(Token::ParenOpen | Token::Comma)) =>
+            {
+                names.push(*name);
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+        before = Some(token);
+    }
+    names
+}
+
+/// Puts what stands on both sides of each `*` through [`FACTOR`], which binds closer than it.
+fn factors(tag: &[(Token<'_>, Span)], edits: &mut Vec<Edit>) {
+    for (i, (token, span)) in tag.iter().enumerate() {
+        if matches!(token, Token::Mul) {
+            edits.push(Edit::insert(
+                span.start_offset as usize,
+                format!("|{FACTOR} "),
+            ));
+            if let Some(end) = operand_end(&tag[i + 1..]) {
+                edits.push(Edit::insert(end, format!("|{FACTOR}")));
+            }
+        }
+    }
+}
+
+/// Where the operand ends that `tokens` begin with: signs, a name, a literal or a bracket, and what is called, taken or
+/// filtered of it.
+fn operand_end(tokens: &[(Token<'_>, Span)]) -> Option<usize> {
+    let sign = |(token, _): &(Token<'_>, Span)| matches!(token, Token::Minus | Token::Plus);
+    let mut at = tokens.iter().position(|token| !sign(token))?;
+    at = closing(tokens, at)?;
+    loop {
+        let next = |n: usize| tokens.get(at + n).map(|(token, _)| token);
+        at = match (next(1), next(2)) {
+            (Some(Token::Dot | Token::Pipe), Some(_)) => at + 2,
+            (Some(Token::ParenOpen | Token::BracketOpen), _) => closing(tokens, at + 1)?,
+            _ => return Some(tokens[at].1.end_offset as usize),
+        };
+    }
+}
+
+/// The place of the bracket that closes the one at `at`, or `at` where none opens there.
+fn closing(tokens: &[(Token<'_>, Span)], at: usize) -> Option<usize> {
+    let mut depth = 0;
+    for (i, (token, _)) in tokens.iter().enumerate().skip(at) {
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(i);
+        }
+    }
+    None
 }

@@ -158,7 +158,12 @@ pub(super) fn before_tokens(normalizer: &Value, pre_tokenizer: &Value) -> Result
             "Replace" => replace(&mut used, &at, part)?,
             "Prepend" => {
                 let prefix = part.get("prepend").and_then(Value::as_str);
-                used.grow(&at, 1 + prefix.unwrap_or_default().chars().count())?;
+                let chars = prefix.unwrap_or_default().chars().count();
+                if chars == 0 {
+                    // It would leave the text without its alignments.
+                    return Err(Refusal::new(at, "a text to prepend", "an empty one"));
+                }
+                used.grow(&at, 1 + chars)?;
             }
             "Precompiled" => {
                 let longest = precompiled::longest_entry(part)
