@@ -131,7 +131,12 @@ fn deep_values_are_an_error_where_they_get_a_name() {
         "x".to_string() + &"|list".repeat(2)
     );
     drop(render(&deeper));
-    let error = in_full(&render(&format!("{{% set x = {} %}}", nest(120))).unwrap_err());
+    let twice = format!(
+        "{{% set x = {} %}}{{% set y = {} %}}",
+        nest(60),
+        nest(60).replace('1', "x")
+    );
+    let error = in_full(&render(&twice).unwrap_err());
     assert!(error.contains("deep"), "{error}");
 }
 

@@ -219,7 +219,9 @@ impl Json<'_, '_, '_> {
         self.pay()?;
         match value.kind() {
             ValueKind::None => self.text.push_str("null"),
-            ValueKind::Bool | ValueKind::Number => self.text.push_str(&value.to_string()),
+            ValueKind::Bool if value.is_true() => self.text.push_str("true"),
+            ValueKind::Bool => self.text.push_str("false"),
+            ValueKind::Number => self.text.push_str(&value.to_string()),
             ValueKind::String => self.string(value.as_str().unwrap_or_default())?,
             ValueKind::Seq | ValueKind::Iterable => {
                 self.text.push('[');
