@@ -8,8 +8,8 @@ const STEPS: usize = 50;
 /// Bins of the expected calibration error, as in its usual definition (arXiv 1706.04599: 15, of equal width).
 const BINS: usize = 15;
 
-/// The most likely slope and offset (Platt 1999), with his targets, which keep them finite where right and wrong
-/// separate. `None` where all paths are right or all wrong, or the best slope would turn the order around.
+/// The most likely slope and offset (Platt 1999). His targets, a little inside 0 and 1, keep them finite where a threshold
+/// separates right from wrong. `None` where all paths are right or all wrong, or the best slope is not above 0.
 pub fn platt(logits: &[f64], right: &[bool]) -> Option<Calibration> {
     let positives = right.iter().filter(|&&r| r).count() as f64;
     let negatives = right.len() as f64 - positives;

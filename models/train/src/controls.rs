@@ -52,8 +52,8 @@ impl Kinds {
         text: false,
     };
 
-    /// The usual name of such a head: `kv-logprob`. That of the cache alone is `kv-only`, since `kv` is by convention the
-    /// head that a package uses where none is named, whatever it reads beside the cache.
+    /// The usual name of such a head, as `kv-logprob`. A head of the cache alone is `kv-only`: `kv` is the file that a
+    /// package uses where no head is named, and that one may read other things too.
     pub fn name(self) -> String {
         if self == Self::KV {
             return "kv-only".into();
@@ -92,7 +92,7 @@ pub struct TextChoice {
     pub vocabulary: Vocabulary,
 }
 
-/// Texts an n-gram must stand in, and be missing in.
+/// An n-gram must occur in so many texts, and be absent from as many.
 const LEAST_TEXTS: usize = 12;
 
 /// Most n-grams of prefix and prompt while check points are compared.

@@ -2,7 +2,7 @@
 
 use crate::features::Table;
 
-/// Inputs that vary less than this, in units of their size, say nothing and are scaled to nothing.
+/// An input whose standard deviation is a smaller share of its mean than this is taken for constant: its scale is 0.
 const LEAST_SPREAD: f64 = 1e-6;
 
 /// Mean and 1 / standard deviation of each input over `rows` of `width` numbers. An input that does not vary gets a scale

@@ -1,4 +1,4 @@
-//! Validate: hold a head's parts against each other and against what memory can hold. Nothing in a file is trusted.
+//! Validate: refuse a head whose parts contradict each other or whose sizes no head has. Nothing in a file is trusted.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 const MOST_UNITS: usize = 1 << 20;
 
 impl HeadHeader {
-    /// Holds the fields against each other. `file` is named in the error.
+    /// Refuses fields that contradict each other. `file` is named in the error.
     pub(super) fn validate(&self, file: &Path) -> Result<()> {
         let refuse = |field: &str, expected: &str, got: String| {
             Err(Error::package(file, field, expected, got))
@@ -127,7 +127,8 @@ impl KvInputs {
 }
 
 impl HeadFile {
-    /// Holds header and parts against each other: lengths, finite numbers, ascending n-grams. `file` is named in the error.
+    /// Refuses parts that the header does not ask for: other lengths, numbers that are not finite, n-grams that do not ascend.
+    /// `file` is named in the error.
     pub(super) fn validate(&self, file: &Path) -> Result<()> {
         self.header.validate(file)?;
         for (name, shape, values) in self.floats() {

@@ -94,14 +94,14 @@ impl Data {
 }
 
 impl Question {
-    /// Paths that still run when `at_tokens` of their tokens are cached: those that a check sees there.
+    /// Paths that a check at `at_tokens` sees: those that have not ended by then.
     pub fn running(&self, at_tokens: usize) -> impl Iterator<Item = &PathLine> {
         self.paths
             .iter()
             .filter(move |p| p.tokens.len() > at_tokens)
     }
 
-    /// What the tokens of a question's `paths` are, for noticing that pooled features are not of these paths.
+    /// A digest of the tokens of a question's `paths`: features on disk carry it, so that those of other paths are noticed.
     pub fn digest(paths: &[PathLine]) -> [u8; 32] {
         let mut hash = Sha256::new();
         if let Some(first) = paths.first() {
@@ -117,8 +117,8 @@ impl Question {
     }
 }
 
-/// What a head should say of `path` at `at_tokens`: the rate of right continuations where it was estimated there, else
-/// how the path itself came out.
+/// What a head should say of `path` at `at_tokens`: the share of right continuations where it was estimated there, else 1
+/// for a right path and 0 for a wrong one.
 pub fn label(path: &PathLine, at_tokens: usize) -> f32 {
     let rate = path.rate.as_ref().and_then(|rates| rates.get(&at_tokens));
     match rate {

@@ -15,8 +15,8 @@ const DIGEST: usize = 32;
 
 /// A file of `[paths, width]` half-precision numbers a question.
 ///
-/// Half precision: rounding moves a number by at most 2^-11 of itself as it is stored. Features are standardised after
-/// that, so that one whose mean is large beside its spread is moved by more of its spread.
+/// Half precision: storing a number changes it by at most 2^-11 of itself. Beside a feature's spread the change is larger
+/// where its mean is.
 pub struct Store {
     file: PathBuf,
     handle: File,

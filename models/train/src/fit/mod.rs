@@ -58,7 +58,7 @@ impl Default for FitOptions {
     }
 }
 
-/// Steps between two looks at the questions to stop by.
+/// Steps of descent between two measurements on the questions to stop by.
 const LOOK_EVERY: usize = 20;
 
 /// Questions scored at once outside of training.

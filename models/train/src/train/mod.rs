@@ -105,15 +105,15 @@ pub fn train(
     options: &TrainOptions,
     on_event: &mut Listener<'_>,
 ) -> Result<Trained> {
-    check_origin(engine, workload, data)?;
-    check_enough(data)?;
+    validate_origin(engine, workload, data)?;
+    validate_enough(data)?;
     let parts = Parts::deal(data, options.seed);
     let grid = if options.check_at.is_empty() {
         parts.with_enough(data, default_grid(path_tokens(data, &parts.fitted)))?
     } else {
         validate_check_points(&options.check_at)?;
         for &at in &options.check_at {
-            parts.check_enough(data, at)?;
+            parts.validate_enough(data, at)?;
         }
         options.check_at.clone()
     };
@@ -202,7 +202,7 @@ struct Trainer<'a> {
     search: Search<'a>,
 }
 
-fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()> {
+fn validate_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()> {
     let recorded = &data.settings;
     if recorded.part != TRAIN_PART {
         return Err(Error::data(
@@ -238,7 +238,7 @@ fn check_origin(engine: &Engine, workload: &Workload, data: &Data) -> Result<()>
     Ok(())
 }
 
-fn check_enough(data: &Data) -> Result<()> {
+fn validate_enough(data: &Data) -> Result<()> {
     let mixed = data.questions.iter().filter(|q| {
         let right = q.paths.iter().filter(|p| p.correct).count();
         0 < right && right < q.paths.len()

@@ -1,13 +1,13 @@
-//! What each question is for: fitted to, stopped by or measured on, and whether there are enough of each.
+//! What each question is used for: fitting, stopping the fit, or measuring. And whether there are enough of each.
 
 use crate::dataset::{Data, PATHS_FILE, deal};
 use crate::error::{Error, Result};
 
-/// One question in so many is kept apart from fitting: half of these stop it, half measure it.
+/// One question in so many is not fitted to: half of these decide when the fit stops, half measure the head.
 const KEPT_APART: usize = 5;
 
-/// Fewest questions with right and with wrong paths at a check point: to fit to, to stop by, to measure on. Below two,
-/// an order within questions is that of one of them.
+/// Fewest questions with both right and wrong paths at a check point: to fit to, to stop by, to measure on. The last two
+/// are means over questions, which one question alone does not make.
 const LEAST_MIXED_AT: [usize; 3] = [10, 2, 2];
 
 /// Questions by use, ascending. No group stands in two parts.
@@ -39,9 +39,9 @@ impl Parts {
         }
     }
 
-    /// Refuses a check point at which a part has too few questions with right and with wrong paths: nothing would be
-    /// learned of their order, or nothing known of what was learned.
-    pub fn check_enough(&self, data: &Data, at_tokens: usize) -> Result<()> {
+    /// Refuses a check point at which a part has too few questions with both right and wrong paths. From the others no
+    /// order of paths can be learned or measured.
+    pub fn validate_enough(&self, data: &Data, at_tokens: usize) -> Result<()> {
         let parts = [&self.fitted, &self.stopping, &self.measured];
         let mixed = parts.map(|of| of.iter().filter(|&&q| is_mixed(data, q, at_tokens)).count());
         let uses = ["fit to", "stop by", "measure on"];
@@ -66,10 +66,10 @@ impl Parts {
     /// # Errors
     /// That of the first where none has.
     pub fn with_enough(&self, data: &Data, grid: Vec<usize>) -> Result<Vec<usize>> {
-        let enough = |at: &usize| self.check_enough(data, *at).is_ok();
+        let enough = |at: &usize| self.validate_enough(data, *at).is_ok();
         let kept: Vec<usize> = grid.iter().copied().filter(enough).collect();
         match (kept.is_empty(), grid.first()) {
-            (true, Some(&first)) => self.check_enough(data, first).map(|()| kept),
+            (true, Some(&first)) => self.validate_enough(data, first).map(|()| kept),
             _ => Ok(kept),
         }
     }
@@ -121,9 +121,9 @@ mod tests {
     fn a_part_without_mixed_questions_is_refused_with_the_numbers() {
         let whole = data(|_| true);
         let parts = Parts::deal(&whole, 0);
-        assert!(parts.check_enough(&whole, 8).is_ok());
+        assert!(parts.validate_enough(&whole, 8).is_ok());
         let refused = |data: &Data, at: usize, wanted: &str| {
-            let error = parts.check_enough(data, at).unwrap_err().to_string();
+            let error = parts.validate_enough(data, at).unwrap_err().to_string();
             assert!(error.contains(wanted), "expected {wanted:?} in {error:?}");
         };
         refused(
