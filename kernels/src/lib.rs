@@ -45,3 +45,8 @@ pub use kv::{Dtype, KvView};
 pub use mean::Mean;
 pub use scales::KvScales;
 pub use softmax::{Softmax, exp_of_non_positive};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -45,3 +45,8 @@ pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
 pub use paths::VoteRule;
 pub use reading::{AnswerKind, AnswerReader, FoundAnswer};
 pub use session::CancelToken;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

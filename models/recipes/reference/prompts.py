@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 SEED = 20261124
 SHORTEST, LONGEST = 5, 500
-# The length the benchmark decodes from: `curt bench decode` and targets/peers check their ids on this very prompt.
+# The length the benchmark decodes from: `curt-bench decode` and targets/peers check their ids on this very prompt.
 BENCHMARK = 190
 
 

@@ -36,6 +36,15 @@ impl Part {
 }
 
 /// Questions with known answers, how they are asked, and how they are graded.
+///
+/// ```
+/// use curt_workload::{Part, Workload};
+///
+/// let workload = Workload::open("word-problems".as_ref(), None)?;
+/// let item = &workload.part(Part::HeldOut)[0];
+/// assert!(workload.grade(item, Some(&item.answer[0]), "")?);
+/// # Ok::<(), curt_workload::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Workload {
     name: String,

@@ -30,6 +30,16 @@ use crate::kv::{HostView, KvCache};
 use crate::package::{KeyRotation, Package, Rotary};
 
 /// A head that is ready to score. Its parts fit each other; that they fit a package, [`Self::open`] makes sure of.
+///
+/// ```
+/// use curt::Package;
+/// use curt::head::{StopHead, find_head};
+///
+/// let package = Package::open("../models/packages/reasoner".as_ref())?;
+/// let head = StopHead::open(&find_head("kv", package.dir())?, &package)?;
+/// assert_eq!(head.header().package.fingerprint, package.fingerprint()?);
+/// # Ok::<(), curt::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct StopHead {
     file: HeadFile,

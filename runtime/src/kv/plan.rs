@@ -7,6 +7,19 @@ use super::{KvGeometry, KvLayout};
 use crate::error::{Error, Result};
 
 /// A KV cache as planned.
+///
+/// ```
+/// use curt::Package;
+/// use curt::kv::KvPlan;
+///
+/// let package = Package::open("../models/packages/reasoner".as_ref())?;
+/// let graph = package.graph();
+/// let plan = KvPlan::new(graph.geometry(), graph.layout(), 16, 238, None)?;
+/// assert_eq!(plan.bytes, 16 * 238 * plan.bytes_per_token);
+/// // More than it may take is refused before anything is allocated.
+/// assert!(KvPlan::new(graph.geometry(), graph.layout(), 16, 238, Some(1024)).is_err());
+/// # Ok::<(), curt::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KvPlan {
     /// Rows: one for each path.

@@ -47,6 +47,16 @@ const PROMPT_FILE: &str = "prompt.toml";
 const PROCESSOR_BYTES: u64 = files::WRITTEN_BYTES;
 
 /// An opened package. Opening reads the graph's structure and the texts, not the weights.
+///
+/// ```
+/// use curt::Package;
+///
+/// let package = Package::open("../models/packages/reasoner".as_ref())?;
+/// let geometry = package.graph().geometry();
+/// assert!(geometry.bytes_per_token() > 0);
+/// assert!(package.prompt().is_some(), "a package may bring its own prompt");
+/// # Ok::<(), curt::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Package {
     dir: PathBuf,

@@ -38,6 +38,15 @@ pub const BOXED: &str = r"\boxed{}";
 const REACH_BYTES: usize = 400;
 
 /// Finds a path's answer in its text.
+///
+/// ```
+/// use curt::{AnswerKind, AnswerReader};
+///
+/// let reader = AnswerReader::new(r"answer is (\d+)", Some(AnswerKind::Number))?;
+/// let found = reader.read("8 + 5 = 13. The answer is 13.").unwrap();
+/// assert_eq!(found.text(), "13");
+/// # Ok::<(), curt::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct AnswerReader {
     place: Place,
