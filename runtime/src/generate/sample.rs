@@ -54,11 +54,8 @@ impl Sampler {
             sampling,
             eos_ids: eos_ids.to_vec(),
             softmax: Softmax::best(),
-            adjusted: Vec::with_capacity(if sampling.changes_logits() {
-                vocabulary
-            } else {
-                0
-            }),
+            // A mask may come with any token, and no step allocates.
+            adjusted: Vec::with_capacity(vocabulary),
             kept: Vec::with_capacity(vocabulary + 1),
         })
     }
