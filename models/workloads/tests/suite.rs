@@ -1,5 +1,6 @@
 //! Every integration test of the crate in one binary: linked once.
 
+mod fuzzed;
 mod grading;
 mod imports;
 mod meaning;
