@@ -18,7 +18,6 @@
 
 mod digest;
 mod error;
-mod gold;
 pub mod import;
 mod manifest;
 mod read;

@@ -1,5 +1,7 @@
 //! A workload, opened.
 
+mod gold;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use crate::error::Problem;
 use crate::manifest::{self, Manifest};
 use crate::read::{Placed, Rules};
 use crate::scorer::Scorer;
-use crate::{Error, Item, Result, digest, gold, rows, split};
+use crate::{Error, Item, Result, digest, rows, split};
 
 /// Most bytes of a file of items.
 const MOST_BYTES: u64 = 1 << 30;
