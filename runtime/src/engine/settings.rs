@@ -37,9 +37,6 @@ impl Settings {
         if options.paths == 0 {
             return Err(Error::option("paths", "at least 1", 0));
         }
-        if options.stop.iter().any(String::is_empty) {
-            return Err(Error::option("stop", "some text", "an empty text"));
-        }
         let prompt = options.prompt.as_ref().or(package.prompt());
         let chosen = options
             .sampling
