@@ -9,6 +9,7 @@ use curt::package::LoadReport;
 use serde::Serialize;
 
 use crate::ask::bytes;
+use crate::fields::as_flags;
 use curt_command::output::{self, one_line};
 use curt_command::{locate, out};
 
@@ -166,7 +167,7 @@ fn print(report: &LoadReport) -> Result<()> {
             .unwrap_or_else(|| "not stated".into()),
     )?;
     for note in &report.notes {
-        line("note", note.clone())?;
+        line("note", as_flags(note))?;
     }
     line("fingerprint", report.fingerprint.clone())
 }
