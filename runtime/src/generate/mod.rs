@@ -16,5 +16,5 @@ pub use input::{CacheKey, CachedKeys, Input};
 pub use invariance::{RowInvariance, probe_row_invariance};
 pub use plan::{DecoderPlan, MemoryLimits, Room};
 pub use random::PathRandom;
-pub use sample::{Sampled, Sampler};
+pub use sample::{Mask, Sampled, Sampler};
 pub use sampling::Sampling;

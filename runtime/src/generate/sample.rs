@@ -43,6 +43,9 @@ fn by_logit(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token))
 }
 
+/// Sets the logits of tokens that must not be drawn to −∞: `[vocabulary]`.
+pub type Mask<'a> = &'a mut dyn FnMut(&mut [f32]);
+
 impl Sampler {
     /// A sampler for a vocabulary in which `eos_ids` end a path.
     ///
@@ -71,7 +74,7 @@ impl Sampler {
         &mut self,
         logits: &[f32],
         before: Before<'_>,
-        mask: Option<&mut dyn FnMut(&mut [f32])>,
+        mask: Option<Mask<'_>>,
         random: &mut PathRandom,
         (path, step): (usize, usize),
     ) -> Result<Sampled> {

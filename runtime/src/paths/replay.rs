@@ -101,7 +101,7 @@ mod tests {
     fn trace(tokens: usize, answer: &str, score: f64) -> Trace {
         Trace {
             tokens,
-            answer: Some(AnswerKind::Text.found(&answer)),
+            answer: Some(AnswerKind::Text.found(answer)),
             scores: vec![Some(score)],
         }
     }
