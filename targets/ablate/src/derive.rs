@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use curt::AnswerKind;
-use curt::paths::{Ending, Fate, Policy, Replayed, SignalName, Trace, replay};
+use curt::paths::{Ending, Fate, FinishReason, Policy, Replayed, SignalName, Trace, replay};
 use curt_workload::Item;
 
 use crate::arm::{Arm, ArmCheck};
@@ -46,7 +46,7 @@ pub fn derive(
     };
     let replayed = replay(&policy(arm), &traces(arm, kind, sample, paths)?)?;
 
-    // A single path speaks for itself, also where its text holds no answer that a vote could count.
+    // One path needs no vote: it is graded as it is, even where the pattern found no answer in its text.
     let speaker = match replayed.votes.first() {
         Some(vote) => vote.paths.first().copied(),
         None => (launched == 1).then_some(0),
@@ -222,9 +222,9 @@ fn path_record(arm: &Arm, sample: &Sample, replayed: &Replayed, path: usize) -> 
     let sampled = &sample.paths[path];
     let tokens = replayed.tokens[path];
     let (finish, last_check) = match replayed.fates[path] {
-        Fate::Dropped(check) => ("dropped".into(), check + 1),
-        Fate::Decided => ("decided".into(), arm.checks.len()),
-        Fate::Finished | Fate::Running => (sampled.finish.clone(), arm.checks.len()),
+        Fate::Dropped(check) => (FinishReason::Dropped, check + 1),
+        Fate::Decided => (FinishReason::Decided, arm.checks.len()),
+        Fate::Finished | Fate::Running => (sampled.finish, arm.checks.len()),
     };
     let mut last = None;
     for check in arm.checks[..last_check]

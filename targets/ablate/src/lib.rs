@@ -22,7 +22,6 @@
 pub mod arm;
 mod derive;
 mod error;
-mod files;
 pub mod measure;
 mod merge;
 pub mod record;

@@ -78,6 +78,16 @@ fn a_finished_run_is_not_begun_again() {
 }
 
 #[test]
+fn records_hold_the_prompt_that_was_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = run_of(3, Measure::Replay);
+    whole(&run, dir.path(), Nature::Mixed);
+    let items = read_records(dir.path()).unwrap().items;
+    let ids: Vec<Vec<u32>> = items.into_iter().map(|item| item.prompt_ids).collect();
+    assert_eq!(ids, [[1, 0], [1, 1], [1, 2]]);
+}
+
+#[test]
 fn all_right_and_all_wrong_have_figures_and_no_ranking() {
     for (nature, note) in [
         (Nature::AllRight, "right on every item"),

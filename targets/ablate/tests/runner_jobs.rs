@@ -37,6 +37,10 @@ impl Respond for Slow<'_> {
         self.made_up.join(asked)
     }
 
+    fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>> {
+        self.made_up.prompt_ids(asked)
+    }
+
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<curt_ablate::record::Sample> {
         self.work(|made_up| made_up.sample(asked, repeat))
     }

@@ -294,6 +294,241 @@ fn a_report_replaces_nothing_that_it_was_not_told_to() {
     succeeds(report(&[], "small").arg("--out").arg(at("e")));
 }
 
+/// A server that answers every question, where its request holds `key`. Its address without a scheme.
+fn server(key: &'static str) -> String {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let lower = head.to_lowercase();
+            let length = lower.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.lines().next()?.parse().ok());
+            stream
+                .read_exact(&mut vec![0; length.unwrap_or(0)])
+                .unwrap();
+            let (status, body) = match head.contains(key) {
+                true => (
+                    "200 OK",
+                    r#"{"choices":[{"message":{"content":"Answer: 7"}}]}"#,
+                ),
+                false => ("401 Unauthorized", "\u{1b}[2Jwho are you?"),
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_server_asks_for_is_sent_and_stands_nowhere() {
+    if !library_or_skip("what_a_server_asks_for_is_sent_and_stands_nowhere") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // The second is `user:open-sesame` (RFC 7617).
+    for (number, (key, user, variable)) in [
+        ("Bearer sk-open-sesame", "", "sk-open-sesame"),
+        (
+            "Basic dXNlcjpvcGVuLXNlc2FtZQ==",
+            "user:open-sesame@",
+            "other",
+        ),
+        ("Bearer sk-open-sesame", "", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = format!("http://{user}{}/v1", server(key));
+        let out = dir.path().join(number.to_string());
+        let options = [
+            "--limit",
+            "1",
+            "--arms",
+            "full,server",
+            "--server-model",
+            "m",
+            "--server",
+            &url,
+        ];
+        let output = ablate(&out, &options)
+            .env("OPENAI_API_KEY", variable)
+            .output()
+            .unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        if variable.is_empty() {
+            refused(&output, "status 401: \\u{1b}[2Jwho are you?");
+            assert!(said.contains("--server-key-env"), "{said}");
+            assert_eq!(
+                lines(&out, "result"),
+                0,
+                "a question that could not be asked is no result"
+            );
+            continue;
+        }
+        assert!(output.status.success(), "{said}");
+        assert_eq!(lines(&out, "result"), 2);
+        assert!(!said.contains("sesame"), "{said}");
+        for (name, bytes) in files(&out) {
+            let bytes = String::from_utf8_lossy(&bytes);
+            assert!(
+                !bytes.contains("sesame") && !bytes.contains("dXNlc"),
+                "{name:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_package_ends_the_run() {
+    if !library_or_skip("a_fault_of_the_package_ends_the_run") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    fs::create_dir(&package).unwrap();
+    let shipped = support::checkout().join("models/recipes/reference/packages/tiny-llama-fp32");
+    for entry in fs::read_dir(shipped).unwrap() {
+        let file = entry.unwrap().path();
+        fs::copy(&file, package.join(file.file_name().unwrap())).unwrap();
+    }
+    fs::write(
+        package.join("chat_template.jinja"),
+        "{{ raise_exception('This model takes nothing') }}",
+    )
+    .unwrap();
+    let out = dir.path().join("out");
+    let output = curt(&[
+        "ablate",
+        "--workload",
+        "models/workloads/reasoner",
+        "--arms",
+        "greedy,full",
+        "--limit",
+        "3",
+    ])
+    .args(["--paths", "2", "--max-tokens", "1"])
+    .arg("--package")
+    .arg(&package)
+    .arg("--out")
+    .arg(&out)
+    .output()
+    .unwrap();
+    refused(&output, "This model takes nothing");
+    assert_eq!(lines(&out, "result"), 0);
+    assert!(
+        !out.join("summary.json").exists(),
+        "a verdict over failures"
+    );
+}
+
+#[test]
+fn a_folder_that_is_removed_ends_the_run_with_an_error() {
+    if !library_or_skip("a_folder_that_is_removed_ends_the_run_with_an_error") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let child = ablate(&out, &["--limit", "200"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while lines(&out, "result") == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    fs::remove_dir_all(&out).unwrap();
+    refused(
+        &child.wait_with_output().unwrap(),
+        "removed, moved or replaced",
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn items_side_by_side_say_what_one_at_a_time_says() {
+    if !library_or_skip("items_side_by_side_say_what_one_at_a_time_says") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let arms = ["--limit", "6", "--arms", "greedy,full,stop"];
+    succeeds(&mut ablate(&at("one"), &arms));
+    let said = succeeds(ablate(&at("two"), &arms).args(["--jobs", "2"]));
+    assert!(said.contains("2 items were asked side by side"), "{said}");
+    let without_jobs = |name: &str| {
+        let mut summary = timeless(&at(name));
+        summary["run"].as_object_mut().unwrap().remove("jobs");
+        summary["notes"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|note| !note.as_str().unwrap().contains("--jobs"));
+        summary
+    };
+    assert_eq!(without_jobs("two"), without_jobs("one"));
+}
+
+#[test]
+fn one_check_point_and_two_are_compared_in_one_run() {
+    if !library_or_skip("one_check_point_and_two_are_compared_in_one_run") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let lists = ["--check-at", "32", "--check-at", "16,32", "--keep", "2"];
+    let options = [
+        "--limit",
+        "1",
+        "--paths",
+        "8",
+        "--arms",
+        "full,stop,stop-twice",
+    ];
+    succeeds(
+        curt(&[
+            "ablate",
+            "--workload",
+            "models/workloads/reasoner",
+            "--package",
+            "models/packages/reasoner",
+        ])
+        .args(lists)
+        .args(options)
+        .arg("--out")
+        .arg(dir.path()),
+    );
+    let arms = timeless(dir.path())["run"]["arms"].clone();
+    let checks = |place: usize| {
+        let checks = arms[place]["checks"].as_array().unwrap().iter();
+        checks
+            .map(|c| (c["at"].as_u64().unwrap(), c["keep"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (checks(1), checks(2)),
+        (vec![(32, 2)], vec![(16, 4), (32, 2)])
+    );
+    let help = succeeds(&mut curt(&["ablate", "--help"]));
+    for named in [
+        "[[arm]]",
+        "signal = \"head:stop\"",
+        "--check-at 36 --check-at 16,36",
+        "OPENAI_API_KEY",
+    ] {
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(named), "{named:?} in {help}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_run_that_only_a_server_answers() {
@@ -419,6 +654,25 @@ fn what_cannot_be_run_is_refused_before_anything_is_asked() {
         (&["--limit", "0"], "at least one item"),
         (&["--repeat", "0"], "--repeat: expected 1 to"),
         (&["--shard", "3/2"], "expected I/N"),
+        (
+            &["--shard", "1/18446744073709551615"],
+            "--shard: expected 1 to 65536",
+        ),
+        (
+            &["--jobs", "2", "--latency-budget-ms", "5"],
+            "--latency-budget-ms: expected --jobs 1",
+        ),
+        (&["--check-at", "36"], "--check-at: expected one list"),
+        (&["--check-at", "x"], "expected tokens"),
+        (
+            &[
+                "--server",
+                "http://127.0.0.1:1/v1",
+                "--server-key-env",
+                "CURT_NO_SUCH_VARIABLE",
+            ],
+            "the key in CURT_NO_SUCH_VARIABLE: expected an environment variable",
+        ),
         (
             &["--max-accuracy-drop", "0"],
             "--max-accuracy-drop: expected points above 0",

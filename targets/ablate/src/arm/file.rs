@@ -8,7 +8,6 @@ use toml::Value;
 
 use super::Arm;
 use crate::error::{Error, Result};
-use crate::files::read_text;
 
 const BUILT_IN: &str = include_str!("builtin.toml");
 
@@ -70,9 +69,9 @@ impl ArmFile {
     /// Reads a file of arms.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read, [`Error::Option`] where it is no TOML of `[[arm]]` tables.
+    /// [`curt::Error`] where it is no regular file or cannot be read, [`Error::Option`] where it is no TOML of `[[arm]]` tables.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = read_text(file, LARGEST, "the arm file cannot be read")?;
+        let text = curt::files::read_text(file, LARGEST, "the arm file cannot be read")?;
         Self::parse(&file.display().to_string(), &text, false)
     }
 

@@ -48,7 +48,8 @@ pub struct Arm {
     /// How answers are combined.
     #[serde(default)]
     pub vote: VoteRule,
-    /// `of:ARM`: as many full paths as the tokens of that arm buy on the same item, the last one paid in full.
+    /// `of:ARM`: full paths are launched one by one until they have generated as many tokens as that arm did on the same
+    /// item. The path that reaches the number comes to its end, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fewer: Option<String>,
     /// An OpenAI-compatible server that answers in place of curt.

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::read::{RECORDS, parse_whole, records_in, whole_records};
-use super::source::{LARGEST_UNPACKED, LONGEST_LINE};
+use super::source::{LARGEST_UNPACKED, LONGEST_LINE, byte_order_mark};
 use super::{Line, Records, Run, differences, not_compared};
 use crate::error::{Error, Result};
-use crate::files::{byte_order_mark, regular};
 
 /// How records begin.
 const FIRST: &[u8] = br#"{"kind":"run","#;
@@ -86,8 +85,8 @@ impl Folder {
         self.make()?;
         let file = self.dir.join(RECORDS);
         // What is no file, a broken link among it, is refused before it is opened: a pipe would wait for a writer.
-        if file.symlink_metadata().is_ok() {
-            regular(&file, "the records cannot be opened for writing")?;
+        if curt::files::is_there(&file) {
+            curt::files::open(&file, "the records cannot be opened for writing")?;
         }
         let mut out = OpenOptions::new()
             .create(true)

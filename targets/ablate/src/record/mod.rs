@@ -14,7 +14,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use curt::paths::SignalName;
+use curt::paths::{FinishReason, SignalName};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use compare::{differences, not_compared};
@@ -57,6 +57,10 @@ pub struct AskedItem {
     pub question: String,
     /// Answers that are right.
     pub answer: Vec<String>,
+    /// The prompt as token ids, where curt asks: what a chat template made of the question can be held against another
+    /// runtime's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt_ids: Vec<u32>,
 }
 
 /// Full paths of an item, sampled once and scored by every signal at every check point of the run.
@@ -132,7 +136,7 @@ pub struct SampledPath {
     /// Tokens it generated.
     pub tokens: usize,
     /// Why it ended.
-    pub finish: String,
+    pub finish: FinishReason,
     /// Its answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
@@ -180,7 +184,7 @@ pub struct Record {
     /// Of these, tokens of paths that did not vote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_tokens: Option<usize>,
-    /// Whether the paths are those of the item's sample, as a policy would have cut them.
+    /// The work that the arm would have been, where it was derived from the item's sample and did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,
     /// What it took, where it ran.
@@ -216,8 +220,8 @@ pub struct Derived {
 pub struct PathRecord {
     /// Tokens it generated.
     pub tokens: usize,
-    /// Why it ended, or `dropped` or `decided`.
-    pub finish: String,
+    /// Why it ended.
+    pub finish: FinishReason,
     /// Its last score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,

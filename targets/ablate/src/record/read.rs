@@ -70,7 +70,7 @@ impl Records {
 /// A last line that was cut short is left out, and a note says so.
 ///
 /// # Errors
-/// [`Error::Io`] where it is no regular file, cannot be read or is too large, [`Error::Record`] for a line that is no
+/// [`Error::Runtime`] where it is no regular file, [`Error::Io`] where it cannot be read or is too large, [`Error::Record`] for a line that is no
 /// record, that its run cannot have written, or that stands there twice, and for another version.
 pub fn read_records(place: &Path) -> Result<Records> {
     let file = records_file(place);

@@ -1,13 +1,11 @@
 //! Where records are read from: a regular file, line by line, within bounds.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::error::{Error, Result};
-use crate::files::{byte_order_mark, regular};
+use crate::error::Result;
 
 /// Most bytes of a line. The longest that a run writes is a sample with the texts of all paths.
 pub(super) const LONGEST_LINE: u64 = 256 << 20;
@@ -15,14 +13,15 @@ pub(super) const LONGEST_LINE: u64 = 256 << 20;
 /// Most bytes of records, unpacked: a packed file of a few megabytes can hold any number.
 pub(super) const LARGEST_UNPACKED: u64 = 4 << 30;
 
+/// What editors on Windows write before the first letter of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Opens the records in `file`, unpacked where its name ends in `.gz`.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`curt::Error`] for what is no regular file, or cannot be opened.
 pub(super) fn open(file: &Path) -> Result<Box<dyn BufRead>> {
-    let action = "the records cannot be opened";
-    regular(file, action)?;
-    let open = File::open(file).map_err(Error::io(file, action))?;
+    let open = curt::files::open(file, "the records cannot be opened")?.file;
     if file.extension().is_none_or(|extension| extension != "gz") {
         return Ok(Box::new(BufReader::new(open)));
     }
@@ -99,5 +98,14 @@ impl<R: BufRead> Lines<R> {
                 return Ok(Some((self.number, &self.text[skipped..])));
             }
         }
+    }
+}
+
+/// Bytes of the byte order mark that `text` begins with.
+pub(super) fn byte_order_mark(text: &[u8]) -> usize {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        BYTE_ORDER_MARK.len()
+    } else {
+        0
     }
 }

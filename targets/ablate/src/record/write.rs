@@ -1,11 +1,12 @@
 //! Writing whole records at once: merged, or made small enough to commit.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::source::LARGEST_UNPACKED;
 use super::{Folder, Line, Records};
 use crate::error::{Error, Result};
 
@@ -50,6 +51,14 @@ impl Records {
         let text = self
             .lines()
             .map_err(Error::io(dir, "the records cannot be written"))?;
+        if text.len() as u64 > LARGEST_UNPACKED {
+            let message = format!(
+                "{} bytes, and more than {LARGEST_UNPACKED} are not read again; leave out the texts (--without-paths)",
+                text.len()
+            );
+            let error = std::io::Error::new(ErrorKind::InvalidData, message);
+            return Err(Error::io(dir, "the records cannot be written")(error));
+        }
         if !packed {
             return folder.write(super::read::RECORDS, &text);
         }

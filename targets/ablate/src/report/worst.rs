@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use curt::paths::FinishReason;
+
 use super::svg::escape;
 use crate::record::{AskedItem, PathRecord, Record, Records, Sample};
 use crate::summary::Summary;
@@ -75,7 +77,7 @@ impl Case<'_> {
 }
 
 fn cut(path: &PathRecord) -> bool {
-    path.finish == "dropped" || path.finish == "decided"
+    !path.finish.votes()
 }
 
 /// The worst items of the candidate: first what the baseline has right and it has not, then what it has wrong while right
@@ -179,10 +181,10 @@ fn bar(path: &Path<'_>, longest: f64) -> String {
     let class = if path.correct { "good" } else { "bad" };
     let percent = |tokens: usize| 100.0 * tokens as f64 / longest;
     let saved = path.whole.saturating_sub(path.record.tokens);
-    let fate = match path.record.finish.as_str() {
-        "dropped" => format!("dropped at {}", path.record.tokens),
-        "decided" => format!("not needed after {}", path.record.tokens),
-        "max_tokens" => format!("cut at {}", path.record.tokens),
+    let fate = match path.record.finish {
+        FinishReason::Dropped => format!("dropped at {}", path.record.tokens),
+        FinishReason::Decided => format!("not needed after {}", path.record.tokens),
+        FinishReason::MaxTokens => format!("cut at {}", path.record.tokens),
         _ => format!("{} tokens", path.record.tokens),
     };
     let score = path

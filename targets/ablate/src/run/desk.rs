@@ -112,12 +112,9 @@ impl<'a> Desk<'a> {
         self.writer.append(line)
     }
 
-    /// Writes an item as it is asked, unless it stands there.
-    pub(super) fn tell(&mut self, line: &Line) -> Result<()> {
-        match line {
-            Line::Item(item) if !self.told.insert(item.index) => Ok(()),
-            line => self.write(line),
-        }
+    /// Whether the item at `index` does not stand in the records yet. Says so once: who asks writes it.
+    pub(super) fn is_new(&mut self, index: usize) -> bool {
+        self.told.insert(index)
     }
 
     pub(super) fn take_sample(&mut self, sample: &Sample) -> Result<()> {

@@ -123,7 +123,7 @@ impl<'a> EngineRespondent<'a> {
         }
         Ok(SampledPath {
             tokens: path.tokens.len(),
-            finish: finish(path),
+            finish: path.finish,
             correct: self.grade(item, path.answer.as_deref(), &path.text)?,
             answer: path.answer.clone(),
             scores,
@@ -139,7 +139,7 @@ impl<'a> EngineRespondent<'a> {
         };
         Ok(PathRecord {
             tokens: path.tokens.len(),
-            finish: finish(path),
+            finish: path.finish,
             score: path.scores.last().map(|score| score.score),
             answer: path.answer.clone(),
             correct,
@@ -173,6 +173,16 @@ impl Respond for EngineRespondent<'_> {
         self.warm_up(asked)?;
         self.meter.mhz();
         Ok(())
+    }
+
+    fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>> {
+        let question = Question::Text(asked.item.asked().into_owned());
+        match self.engine.tokens(&question, &self.base) {
+            Ok(ids) => Ok(ids),
+            // It fails again when it is asked, on the record.
+            Err(error) if is_of_the_item(&error) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
@@ -292,13 +302,6 @@ fn is_of_the_item(error: &curt::Error) -> bool {
             | curt::Error::LongText { .. }
             | curt::Error::Tokenizer { .. }
     )
-}
-
-fn finish(path: &PathAnswer) -> String {
-    match serde_json::to_value(path.finish) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => format!("{:?}", path.finish),
-    }
 }
 
 fn times(phases: &PhaseTimes) -> Times {

@@ -9,6 +9,7 @@ mod respondents;
 mod server;
 mod work;
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -69,6 +70,12 @@ pub trait Respond: Send {
     /// # Errors
     /// As [`Self::start`].
     fn join(&mut self, asked: &[Asked<'_>]) -> Result<()>;
+
+    /// The prompt that an item is asked with, as token ids; none where these are not known.
+    ///
+    /// # Errors
+    /// Where it cannot go on.
+    fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>>;
 
     /// Full paths of an item, scored by every signal of the run.
     ///
@@ -213,13 +220,16 @@ impl Drop for StopsOthers<'_> {
 
 /// Refuses records of items that are not those of `asked`: they would be judged as if they were.
 fn refuse_other_items(earlier: &Records, asked: &[Asked<'_>], folder: &Folder) -> Result<()> {
+    let asked: HashMap<usize, &Item> = asked
+        .iter()
+        .map(|asked| (asked.index, asked.item))
+        .collect();
     let differs = |index: usize, item: &str, group: Option<&Option<String>>| {
-        let is = asked.iter().find(|asked| asked.index == index);
-        let same = is.is_some_and(|asked| {
-            asked.item.id == item && group.is_none_or(|group| *group == asked.item.group)
-        });
+        let is = asked.get(&index);
+        let same =
+            is.is_some_and(|is| is.id == item && group.is_none_or(|group| *group == is.group));
         (!same).then(|| {
-            let is = is.map_or("nothing".into(), |asked| format!("{:?}", asked.item.id));
+            let is = is.map_or("nothing".into(), |is| format!("{:?}", is.id));
             format!("item {index}: was {item:?} (group {group:?}), is {is}")
         })
     };

@@ -25,6 +25,10 @@ impl Respond for Respondents<'_> {
         self.engine.join(asked)
     }
 
+    fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>> {
+        self.engine.prompt_ids(asked)
+    }
+
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
         self.engine.sample(asked, repeat)
     }

@@ -6,7 +6,7 @@ mod request;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use curt::paths::{Ending, Policy, Trace, replay};
+use curt::paths::{Ending, FinishReason, Policy, Trace, replay};
 use curt::{CancelToken, SamplingDefaults};
 use curt_workload::{Item, Workload};
 use serde_json::{Value, json};
@@ -211,7 +211,11 @@ impl<'a> ServerRespondent<'a> {
             record.paths.push(PathRecord {
                 // Servers report tokens of a request, not of an answer.
                 tokens: 0,
-                finish: if cut { "max_tokens" } else { "eos" }.into(),
+                finish: if cut {
+                    FinishReason::MaxTokens
+                } else {
+                    FinishReason::Eos
+                },
                 score: None,
                 correct: Some(self.workload.grade(item, answer.as_deref(), &text)?),
                 answer,

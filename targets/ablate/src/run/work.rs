@@ -74,12 +74,18 @@ impl Work<'_> {
     ) -> Result<()> {
         let clock = Instant::now();
         let (run, asked, repeat) = (self.run, self.asked.clone(), self.repeat);
-        lock(desk).tell(&Line::Item(Box::new(AskedItem {
-            index: asked.index,
-            item: asked.item.id.clone(),
-            question: asked.item.asked().into_owned(),
-            answer: asked.item.answer.clone(),
-        })))?;
+        // Let go before the prompt is made.
+        let new = lock(desk).is_new(asked.index);
+        if new {
+            let item = AskedItem {
+                index: asked.index,
+                item: asked.item.id.clone(),
+                question: asked.item.asked().into_owned(),
+                answer: asked.item.answer.clone(),
+                prompt_ids: respond.prompt_ids(&asked)?,
+            };
+            lock(desk).write(&Line::Item(Box::new(item)))?;
+        }
         if self.sample.is_none() && self.missing.iter().any(|arm| run.derives(arm)) {
             let sample = respond.sample(&asked, repeat)?;
             lock(desk).take_sample(&sample)?;

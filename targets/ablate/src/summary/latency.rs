@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Record, Records, Sample, Times};
 use crate::stats::quantile;
 
-/// Decode time as a sum: so much for a step, and so much for each row of it. An arm's decode time is that of its sample,
-/// scaled by what this model makes of both. Fitted by least squares of the relative
-/// error over the questions that ran.
+/// A model of decode time: each step costs [`step_ms`](Self::step_ms), and each row in it [`row_ms`](Self::row_ms) more. The
+/// two are fitted to the questions that ran, by least squares of the relative error. An arm that did not run gets the
+/// decode time of its sample, times the model's time for the arm over the model's time for the sample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LatencyModel {
     /// Milliseconds for a decode step.

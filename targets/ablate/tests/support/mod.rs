@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use curt::paths::FinishReason;
 use curt_ablate::arm::{Arm, ArmFile};
 use curt_ablate::record::{
     Folder, Machine, Measure, PathRecord, Readings, Record, Records, Run, Sample, SampleCheck,
@@ -205,6 +206,10 @@ impl Respond for MadeUp<'_> {
         Ok(())
     }
 
+    fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>> {
+        Ok(vec![1, asked.index as u32])
+    }
+
     fn sample(&mut self, asked: &Asked<'_>, repeat: u32) -> Result<Sample> {
         self.note("", asked.index, repeat)?;
         let points = self.run.check_points();
@@ -215,7 +220,7 @@ impl Respond for MadeUp<'_> {
                 let tokens = 5 + (draw >> 8) as usize % 20;
                 SampledPath {
                     tokens,
-                    finish: "eos".into(),
+                    finish: FinishReason::Eos,
                     answer: (self.nature != Nature::Silent).then(|| {
                         if right {
                             "7".into()
@@ -310,7 +315,7 @@ impl Respond for MadeUp<'_> {
                 paths: (0..paths)
                     .map(|_| PathRecord {
                         tokens: 10,
-                        finish: "eos".into(),
+                        finish: FinishReason::Eos,
                         score: None,
                         answer: None,
                         correct: Some(right),

@@ -14,6 +14,9 @@ use crate::run::Unreachable;
 /// Most bytes of a response: what is longer is no answer.
 const LARGEST_RESPONSE: u64 = 16 << 20;
 
+/// Most bytes of a model's name: every request repeats it.
+const LONGEST_MODEL: usize = 1 << 10;
+
 /// Letters of a response that an error shows.
 const SHOWN: usize = 200;
 
@@ -188,6 +191,7 @@ impl Line<'_> {
         }
         let listed: Value = parse(&self.read(request.call())?)?;
         let id = listed["data"][0]["id"].as_str();
+        let id = id.filter(|id| id.len() <= LONGEST_MODEL);
         id.map(str::to_string).ok_or_else(|| {
             Failure::of_the_run(
                 "the server lists no model: name one by --server-model, or as `model` in an arm file",
