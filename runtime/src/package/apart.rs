@@ -67,6 +67,9 @@ pub(crate) fn apart<T: Send + 'static>(
     limits: &Limits<'_>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NoResult> {
+    if (limits.cancelled)() {
+        return Err(NoResult::Cancelled);
+    }
     let (send, receive) = sync_channel(1);
     let run = move || {
         // Nobody may be left to receive it.
@@ -100,4 +103,43 @@ fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "no words".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(cancelled: &dyn Fn() -> bool) -> Limits<'_> {
+        Limits {
+            stack: 1 << 20,
+            time: Duration::from_millis(200),
+            cancelled,
+        }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_its_thread_says_that_it_is_caught() {
+        assert!(!panic_is_caught());
+        let seen = apart(&limits(&|| false), panic_is_caught).unwrap();
+        assert!(seen);
+        let error = apart(&limits(&|| false), || panic!("no {}", "way")).unwrap_err();
+        assert_eq!(error.to_string(), "panicked: no way");
+        let error = caught(|| panic!("here")).unwrap_err();
+        assert_eq!(error.to_string(), "panicked: here");
+        assert!(!panic_is_caught());
+    }
+
+    #[test]
+    fn who_waits_leaves_when_told_and_when_it_takes_too_long() {
+        let slow = || std::thread::sleep(Duration::from_secs(3));
+        let clock = Instant::now();
+        let error = apart(&limits(&|| true), slow).unwrap_err();
+        assert!(matches!(error, NoResult::Cancelled), "{error}");
+        let told = || clock.elapsed() > Duration::from_millis(50);
+        let error = apart(&limits(&told), slow).unwrap_err();
+        assert!(matches!(error, NoResult::Cancelled), "{error}");
+        let error = apart(&limits(&|| false), slow).unwrap_err();
+        assert!(matches!(error, NoResult::TooLong(_)), "{error}");
+        assert!(clock.elapsed() < Duration::from_secs(3));
+    }
 }
