@@ -40,10 +40,6 @@ impl PruneOptions {
             let expected = "at least 2, since a check chooses among paths";
             return Err(Error::option("paths", expected, paths));
         }
-        if self.keep.is_empty() {
-            let expected = "which paths go on, since a check is asked for";
-            return Err(Error::option("keep", expected, "nothing"));
-        }
         let signals = self.signals(open)?;
         let at = match self.check_at.as_slice() {
             [] => trained_at(&signals)?,
@@ -55,6 +51,10 @@ impl PruneOptions {
                 format!("one for all check points or one for each of {}", at.len()),
                 signals.len(),
             ));
+        }
+        if self.keep.is_empty() {
+            let expected = "which paths go on, since a check is asked for";
+            return Err(Error::option("keep", expected, "nothing"));
         }
         let keep = Keep::at_each(&self.keep, at.len(), paths)?;
         let signal = |check: usize| signals[check.min(signals.len() - 1)].clone();
