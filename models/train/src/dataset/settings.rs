@@ -23,11 +23,11 @@ pub const HELD_OUT_PART: &str = "held_out";
 pub struct Settings {
     /// Name of the package's folder.
     pub package: String,
-    /// [`Package::fingerprint`].
+    /// [`curt::Package::fingerprint`].
     pub package_fingerprint: String,
     /// The workload's name.
     pub workload: String,
-    /// [`Workload::digest`].
+    /// [`curt_workload::Workload::digest`].
     pub workload_digest: String,
     /// [`TRAIN_PART`] or [`HELD_OUT_PART`].
     pub part: String,
