@@ -14,13 +14,9 @@ const PACKAGE: &str = "models/packages/reasoner";
 /// Sixteen paths, of which the package's head lets four go on.
 const PRUNING: [&str; 4] = ["--paths", "16", "--keep", "4"];
 
-/// What is built: without training, whose autodiff library takes longer to compile than all the rest.
-const BUILD: [&str; 4] = [
-    "--release",
-    "--package",
-    "curt-cli",
-    "--no-default-features",
-];
+/// What is built: the command without training, whose autodiff library takes longer to compile than all the rest, in the
+/// profile and with the features of dependencies that `cargo test --workspace` has, so that a newcomer compiles once.
+const BUILD: [&str; 4] = ["--workspace", "--no-default-features", "--bin", "curt"];
 
 /// Asks the shipped package the user's question, or its own.
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
@@ -37,7 +33,7 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         "\n$ curt ask --package {PACKAGE} {} \"{question}\"\n",
         PRUNING.join(" ")
     );
-    let status = child::status(setup.apply(&mut ask(&question)))?;
+    let status = child::status(setup.apply(&mut ask(&question)?))?;
     // A process that a signal ended has no code.
     let code = status
         .code()
@@ -46,16 +42,17 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// Already built: cargo only finds the binary and runs it.
-fn ask(question: &str) -> Command {
-    child::cargo(
-        ["run", "--quiet"]
-            .into_iter()
-            .chain(BUILD)
-            .chain(["--bin", "curt", "--", "ask", "--package", PACKAGE])
-            .chain(PRUNING)
-            .chain(["--", question]),
-    )
+/// Cargo has put it beside this program, which has the same profile.
+fn ask(question: &str) -> Result<Command> {
+    let this = std::env::current_exe().context("cannot say where this program lies")?;
+    let curt = format!("curt{}", std::env::consts::EXE_SUFFIX);
+    let mut command = Command::new(this.with_file_name(curt));
+    command
+        .current_dir(child::checkout())
+        .args(["ask", "--package", PACKAGE])
+        .args(PRUNING)
+        .args(["--", question]);
+    Ok(command)
 }
 
 /// The question that a package brings for its own demonstration: key `question` of its prompt file.
