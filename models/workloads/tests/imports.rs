@@ -306,3 +306,117 @@ fn a_folder_that_is_there_is_left_alone() {
         "expected a folder that is not there yet, got one that is: name another, or remove it"
     ));
 }
+
+/// What an import of these files makes.
+fn made(layout: Layout, files: &[(&str, &str)], input: &str) -> (tempfile::TempDir, Workload) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let file = dir.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    let out = dir.path().join("out");
+    import(layout, &dir.path().join(input), &out, None).unwrap();
+    let workload = Workload::open(&out, None).unwrap();
+    (dir, workload)
+}
+
+/// Whether the first held-out item is answered right by a path of this text.
+fn is_right(workload: &Workload, text: &str) -> bool {
+    let item = &workload.part(Part::HeldOut)[0];
+    let found = workload.reader(item).unwrap().read(text);
+    workload
+        .grade(item, found.as_ref().map(|found| found.text()), text)
+        .unwrap()
+}
+
+#[test]
+fn gsm8k_reads_the_number_that_is_said_and_no_part_of_it() {
+    for (gold, text, right) in [
+        ("18", "The answer is 18.", true),
+        ("18", "The answer is **18**.", true),
+        ("18", r"The answer is $\boxed{18}$.", true),
+        ("18", r"The answer is \(18\).", true),
+        ("18", "The answer is £18.", true),
+        ("-5", "The answer is $-5.", true),
+        ("-5", "The answer is −5.", true),
+        ("1,234", "The answer is 1 234.", true),
+        ("3.5", "The answer is 3 1/2.", true),
+        ("1", "The answer is 1/2.", false),
+        ("1000", "The answer is 1e3.", true),
+        ("18", "The answer is 3 + 15 = 18.", true),
+        ("3", "The answer is 3 + 15 = 18.", false),
+        ("18", "#### 18", true),
+        ("18", "The answer is 18 or 21.", false),
+        (
+            "18",
+            "The answer is 18. I hope this answer is of help.",
+            true,
+        ),
+    ] {
+        // As Windows editors write it.
+        let line = format!("\u{feff}{{\"question\":\"?\",\"answer\":\"so\\n#### {gold}\"}}\n");
+        let (_dir, workload) = made(Layout::Gsm8k, &[("a.jsonl", &line)], "a.jsonl");
+        assert_eq!(is_right(&workload, text), right, "{gold}: {text}");
+    }
+}
+
+#[test]
+fn math_finds_boxes_however_deep_they_nest() {
+    let line = r#"{"problem":"?","solution":"$\\boxed{\\frac{1+\\sqrt{\\frac{1}{2}}}{4}}$."}"#;
+    let (_dir, workload) = made(Layout::Math, &[("a.jsonl", line)], "a.jsonl");
+    let said = r"$\boxed{\frac{1+\sqrt{\frac{1}{2}}}{4}}$.";
+    assert!(is_right(&workload, said));
+    assert!(is_right(
+        &workload,
+        &format!(r"First \boxed{{12}}, but it is {said}")
+    ));
+    assert!(!is_right(
+        &workload,
+        &format!(r"{said} No, it is \boxed{{12}}.")
+    ));
+}
+
+#[test]
+fn vqav2_finds_answers_with_full_stops() {
+    for (gold, text) in [
+        ("2.50", "Answer: 2.50"),
+        ("2.50", "It says so.\nAnswer: 2.50.\n"),
+        ("dr. pepper", "Answer: Dr. Pepper."),
+        ("u.s.", "Answer: U.S."),
+        ("yes", "answer: **Yes**"),
+    ] {
+        let questions = r#"{"questions": [{"image_id": 42, "question": "?", "question_id": 1}]}"#;
+        let given = format!(r#"{{"answer": "{gold}"}}"#);
+        let annotations = format!(
+            r#"{{"annotations": [{{"question_id": 1, "multiple_choice_answer": "{gold}", "answers": [{given}]}}]}}"#
+        );
+        let (_dir, workload) = made(
+            Layout::VqaV2,
+            &[
+                ("in/v2_OpenEnded_mscoco_val2014_questions.json", questions),
+                ("in/v2_mscoco_val2014_annotations.json", &annotations),
+                ("in/val2014/COCO_val2014_000000000042.jpg", "image"),
+            ],
+            "in",
+        );
+        assert!(is_right(&workload, text), "{gold}: {text}");
+        assert!(!is_right(&workload, "Answer: 2"), "{gold}");
+    }
+}
+
+#[test]
+fn scienceqa_means_letters_by_its_answers() {
+    let problems = r#"{"1": {"question": "?", "choices": ["O", "A", "B", "AB"], "answer": 0, "hint": "", "image": null, "split": "test"}}"#;
+    let (_dir, workload) = made(Layout::ScienceQa, &[("in/problems.json", problems)], "in");
+    for (text, right) in [
+        ("The answer is A.", true),
+        ("The answer is O.", true),
+        ("The answer is (A) O", true),
+        ("Answer: **A. O**", true),
+        ("The answer is B. A", false),
+        ("The answer is B.", false),
+    ] {
+        assert_eq!(is_right(&workload, text), right, "{text}");
+    }
+}

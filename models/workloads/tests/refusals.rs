@@ -449,3 +449,28 @@ fn an_answer_that_the_pattern_does_not_find_is_refused() {
         assert_eq!(told(scorer, pattern, item), None, "{pattern}");
     }
 }
+
+#[test]
+fn a_line_that_is_far_too_long_is_told_and_so_is_a_file_that_is_none_of_items() {
+    let long = format!(
+        "{{\"id\": \"a\", \"question\": \"{}\"}}\n",
+        "x".repeat(5 << 20)
+    );
+    assert!(refusal(&long).contains("bytes long: write one item a line"));
+    let dir = folder(&[
+        ("workload.toml", MANIFEST),
+        ("held_out.jsonl", &"no item\n".repeat(100_000)),
+    ]);
+    let Error::Invalid { problems } = Workload::open(dir.path(), None).unwrap_err() else {
+        panic!("it was read")
+    };
+    assert!(problems.len() < 200, "{}", problems.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_before_it_is_read() {
+    let dir = folder(&[("workload.toml", MANIFEST)]);
+    std::os::unix::fs::symlink("/dev/zero", dir.path().join("held_out.jsonl")).unwrap();
+    assert!(refused(dir.path(), None).contains("regular file"));
+}
