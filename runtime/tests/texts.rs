@@ -58,6 +58,14 @@ fn a_template_reads_as_transformers_reads_it() {
             "{{ ['é🎉', {}, []]|tojson(ensure_ascii=true, separators=(',', ':')) }}",
             r#"["\u00e9\ud83c\udf89",{},[]]"#,
         ),
+        (
+            "{% macro f(a, b=true) %}{{ a }}{{ caller(3) }}{% endmacro %}{% call(x) f(1, true) %}{{ x * 2 }}{% endcall %}{% macro g(a) %}{{ caller() }}{% endmacro %}{% call g(true) %}-{% endcall %}",
+            "16-",
+        ),
+        (
+            "{% with a = 1, b = [2] %}{{ a }}{{ b[0] }}{% endwith %}",
+            "12",
+        ),
         ("{{ tools is none }}{{ documents is none }}", "TrueTrue"),
         ("{% if tools is defined and tools %}x{% endif %}y", "y"),
         (

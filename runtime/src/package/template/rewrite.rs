@@ -125,11 +125,9 @@ fn edit(source: &str, tag: &[(Token<'_>, Span)], block_end: Span, edits: &mut Ve
         "for" => identifiers(tag[1..].iter().map(|(token, _)| token))
             .take_while(|name| *name != "in")
             .collect(),
-        "macro" | "call" => {
-            let opens = |(token, _): &(Token<'_>, Span)| matches!(token, Token::ParenOpen);
-            let params = tag.iter().skip_while(|token| !opens(token));
-            parameters(params.map(|(token, _)| token))
-        }
+        "macro" if tag.len() > 2 => parameters(tag[2..].iter().map(|(token, _)| token)),
+        // What follows the name of what is called are values; parameters stand before it.
+        "call" => parameters(tag[1..].iter().map(|(token, _)| token)),
         "with" => tag
             .windows(2)
             .filter(|pair| matches!(pair[1].0, Token::Assign))
@@ -175,7 +173,8 @@ fn identifiers<'t>(tokens: impl Iterator<Item = &'t Token<'t>>) -> impl Iterator
     })
 }
 
-/// The names of the first list of parameters in `tokens`: each stands after its opening bracket or a comma of its own.
+/// The names in the list of parameters that `tokens` begin with, none where they begin otherwise: each stands after the
+/// opening bracket or a comma of the list.
 fn parameters<'t>(tokens: impl Iterator<Item = &'t Token<'t>>) -> Vec<&'t str> {
     let mut names = Vec::new();
     let mut depth = 0;
