@@ -76,10 +76,7 @@ fn a_template_reads_as_transformers_reads_it() {
             "{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
             "user",
         ),
-        (
-            "{{ '%s-%d' % ('a', 3) }}{{ '{}-{:>3}'.format('a', 3) }}",
-            "a-3a-  3",
-        ),
+        ("{{ '{}-{:>3}'.format('a', 3) }}", "a-  3"),
         (
             "{% set ns = namespace(l=[]) %}{% for m in messages %}{% set ns.l = ns.l + [m] %}{% endfor %}{{ ns.l|length }}{{ ns.l[1].content }}",
             "3Hello",
@@ -291,9 +288,9 @@ fn a_question_beyond_any_context_is_refused_before_it_is_encoded() {
 #[test]
 fn encoding_is_left_when_somebody_cancels() {
     let dir = copy(&tiny("tiny-llama-fp32"));
-    // Looks for a `b` from each `a`, in as many ways as there are to share out those between: minutes.
+    // From each `a` looks for a `b` in as many ways as there are to share out those between: seconds.
     edit(dir.path(), "tokenizer.json", |json| {
-        json["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "(?=a*a*a*b)"}, "behavior": "Isolated", "invert": false});
+        json["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "(?=a*a*b)"}, "behavior": "Isolated", "invert": false});
     });
     let package = Package::open(dir.path()).unwrap();
     let messages = [Message::new(Role::User, "a".repeat(1_200))];
