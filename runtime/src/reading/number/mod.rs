@@ -318,6 +318,7 @@ mod tests {
             ("-$5", "-$5"),
             ("US$ 5.", "US$ 5"),
             ("2 million people", "2 million"),
+            ("\n- 5", "5"),
         ] {
             let (value, place) = number(text).unwrap();
             assert_eq!(&text[place], shown, "{text}");

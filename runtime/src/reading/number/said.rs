@@ -67,6 +67,12 @@ impl Scan<'_> {
             .collect()
     }
 
+    /// Whether the hyphen at `at` begins a line and a space follows it: the mark of a list, and no sign.
+    fn is_bullet(&self, at: usize) -> bool {
+        let first = at.checked_sub(1).and_then(|before| self.at(before)) == Some('\n');
+        first && self.at(at + 1).is_some_and(char::is_whitespace)
+    }
+
     /// Past words and signs that say nothing but "here it comes".
     pub fn fillers(&self, mut at: usize) -> usize {
         const FILLERS: [&str; 18] = [
@@ -99,6 +105,7 @@ impl Scan<'_> {
             });
             at = match self.at(at) {
                 Some(':' | '=' | '≈' | '\u{2014}') => at + 1,
+                Some('-') if self.is_bullet(at) => at + 1,
                 _ if self.at(named) == Some('=') => named + 1,
                 _ if FILLERS.contains(&word.as_str()) => end,
                 _ => return at,

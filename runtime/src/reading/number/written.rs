@@ -32,14 +32,7 @@ impl Scan<'_> {
 
     pub fn sign(&self, at: usize) -> (bool, usize) {
         match self.at(at) {
-            // A hyphen that begins a line, with a space behind it, is the mark of a list.
-            Some('-') => {
-                let number = self.spaces(at + 1);
-                let first = at
-                    .checked_sub(1)
-                    .is_some_and(|i| self.chars[i].char == '\n');
-                (!(first && number > at + 1), number)
-            }
+            Some('-') => (true, self.spaces(at + 1)),
             Some('+') => (false, self.spaces(at + 1)),
             Some('m' | 'M' | 'n' | 'N') => match self.word(at).as_str() {
                 word @ ("minus" | "negative") => (true, self.spaces(at + word.len())),
