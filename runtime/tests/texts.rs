@@ -286,20 +286,11 @@ fn a_question_beyond_any_context_is_refused_before_it_is_encoded() {
 }
 
 #[test]
-fn encoding_is_left_when_somebody_cancels() {
-    let dir = copy(&tiny("tiny-llama-fp32"));
-    // From each `a` looks for a `b` in as many ways as there are to share out those between: seconds.
-    edit(dir.path(), "tokenizer.json", |json| {
-        json["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "(?=a*a*b)"}, "behavior": "Isolated", "invert": false});
-    });
-    let package = Package::open(dir.path()).unwrap();
-    let messages = [Message::new(Role::User, "a".repeat(1_200))];
-    let clock = std::time::Instant::now();
-    for after_ms in [0, 100] {
-        let cancelled = || clock.elapsed().as_millis() >= after_ms;
-        let error = package.encode(&messages, &cancelled).unwrap_err();
-        assert!(matches!(error, curt::Error::Cancelled { .. }), "{error}");
-    }
+fn nothing_is_encoded_when_somebody_has_cancelled() {
+    let package = Package::open(&tiny("tiny-llama-fp32")).unwrap();
+    let messages = [Message::new(Role::User, "hello")];
+    let error = package.encode(&messages, &|| true).unwrap_err();
+    assert!(matches!(error, curt::Error::Cancelled { .. }), "{error}");
 }
 
 #[test]

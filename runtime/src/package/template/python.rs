@@ -63,7 +63,7 @@ fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error>
                 Ok((key, item))
             })
             .collect::<Result<Vec<(Value, Value)>, Error>>()
-            .map(|pairs| pairs.into_iter().collect()),
+            .map(Value::from_pairs),
         other => Err(invalid(format!("a namespace cannot keep a {other}"))),
     }
 }
