@@ -1,6 +1,6 @@
 //! A model package: a folder with graphs, a tokenizer, a config and, where it has them, a chat template and a prompt.
 //!
-//! The only reader of configs. [`layout`] turns a folder's own config into one neutral description. Names, element types,
+//! The only reader of configs. `layout` turns a folder's own config into one neutral description. Names, element types,
 //! ranks and sizes come from the graph; the config gives what a graph cannot say. Where the two disagree, the package is
 //! refused; a context that the graph's table of positions does not reach is cut to it, with a note.
 
