@@ -1,7 +1,8 @@
-//! The operations of the KV stop head, on every instruction set that this processor has: `cargo bench -p curt-kernels`.
+//! The operations of the KV stop head, on every instruction set that this processor has: `cargo bench -p curt-bench --features
+//! criterion`.
 //!
 //! Each answer is held to that of the plain variant before it is timed. For figures beside the machine's bandwidth and
-//! other implementations: `curt bench head`.
+//! other implementations: `curt-bench head`.
 #![allow(missing_docs, reason = "criterion_group! makes a function without any")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
