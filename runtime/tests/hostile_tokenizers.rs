@@ -45,6 +45,23 @@ fn template(single: Value, special_tokens: Value) -> Value {
 }
 
 #[test]
+fn a_decoder_may_write_a_token_as_a_sentence() {
+    let sentence = "The answer is 18. ".repeat(20);
+    let part = |digit: usize| json!({"type": "Replace", "pattern": {"Regex": format!("^w[0-9]*{digit}$")}, "content": sentence});
+    let parts: Vec<Value> = (0..10).map(part).collect();
+    let decoder = json!({"type": "Sequence", "decoders": parts});
+    parse(&with("decoder", decoder)).unwrap();
+    // Not at the beginning alone: each may lengthen what the one before has given.
+    let parts = vec![
+        json!({"type": "Replace", "pattern": {"Regex": "a|^b"}, "content": "a".repeat(20)});
+        3
+    ];
+    let decoder = json!({"type": "Sequence", "decoders": parts});
+    let error = parse(&with("decoder", decoder)).unwrap_err().to_string();
+    assert!(error.contains("decoders[1]"), "{error}");
+}
+
+#[test]
 fn what_makes_tokenizers_panic_or_fill_the_memory_is_refused_with_its_place() {
     let caught = caught_panics();
     let text = json!({"Sequence": {"id": "A", "type_id": 0}});
@@ -57,6 +74,13 @@ fn what_makes_tokenizers_panic_or_fill_the_memory_is_refused_with_its_place() {
     // A trie of one unit, which is the root, and whose ways lead out of it.
     let lone_unit = "BAAAAAAAAAA=";
     let cases: Vec<(Value, &str)> = vec![
+        (
+            with(
+                "normalizer",
+                json!({"type": "Replace", "pattern": {"Regex": "\\b|$"}, "content": "a"}),
+            ),
+            "behind the end",
+        ),
         (
             with(
                 "normalizer",

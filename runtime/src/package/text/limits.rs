@@ -2,6 +2,7 @@
 //! and lies far from what published tokenizers have.
 
 use serde_json::Value;
+use tokenizers::utils::SysRegex;
 use tokenizers::{AddedToken, NormalizedString, Normalizer, NormalizerWrapper};
 
 use super::precompiled;
@@ -24,6 +25,8 @@ const REPEATS: usize = 256;
 const LENGTHENING: usize = 2;
 /// Times that a text may become longer by replacements.
 const GROWTH: usize = 64;
+/// Bytes that decoding may make of one token: the longest token, lengthened as much as a text may be.
+const DECODED_TOKEN_BYTES: usize = TOKEN_BYTES * GROWTH;
 /// Tokens that a post-processor adds to a text.
 const ADDED_IDS: usize = 64;
 
@@ -155,7 +158,10 @@ pub(super) fn before_tokens(normalizer: &Value, pre_tokenizer: &Value) -> Result
     let mut used = Used::NOTHING;
     for (at, kind, part) in components(normalizer, "normalizer", "normalizers")? {
         match kind {
-            "Replace" => replace(&mut used, &at, part)?,
+            "Replace" => {
+                replace(&mut used, &at, part)?;
+                not_behind_the_end(&at, part)?;
+            }
             "Prepend" => {
                 let prefix = part.get("prepend").and_then(Value::as_str);
                 let chars = prefix.unwrap_or_default().chars().count();
@@ -197,15 +203,48 @@ pub(super) fn before_tokens(normalizer: &Value, pre_tokenizer: &Value) -> Result
 }
 
 fn replace(used: &mut Used, at: &str, part: &Value) -> Result<(), Refusal> {
+    let times = times(used, at, part)?;
+    used.grow(at, times)
+}
+
+/// By how much a replacement can lengthen a text.
+fn times(used: &mut Used, at: &str, part: &Value) -> Result<usize, Refusal> {
     let takes = used.pattern(at, part.get("pattern").unwrap_or(&Value::Null))?;
     let content = part.get("content").and_then(Value::as_str);
     let gives = content.unwrap_or_default().chars().count();
     // A regular expression may match between two characters.
-    let times = match takes {
+    Ok(match takes {
         0 => 1 + gives,
         takes => gives.div_ceil(takes),
+    }
+    .max(1))
+}
+
+/// A replacement of nothing behind a text's last character is a panic of tokenizers: it has no place in the text before.
+fn not_behind_the_end(at: &str, part: &Value) -> Result<(), Refusal> {
+    let Some(regex) = part.pointer("/pattern/Regex").and_then(Value::as_str) else {
+        return Ok(());
     };
-    used.grow(at, times)
+    let at = format!("{at}.pattern.Regex");
+    let expected = "a regular expression";
+    let compiled = SysRegex::new(regex).map_err(|e| Refusal::new(&at, expected, e))?;
+    for text in ["", "a", "A", "1", "_", " ", ".", "\n", "\u{2581}"] {
+        if compiled
+            .find_iter(text)
+            .any(|found| found == (text.len(), text.len()))
+        {
+            let expected = "one that takes at least a character";
+            let got = format!("{regex:?}, which is found behind the end of {text:?}");
+            return Err(Refusal::new(at, expected, got));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a replacement happens at most once in a text: every match begins where the text does.
+fn replaces_once(part: &Value) -> bool {
+    let regex = part.pointer("/pattern/Regex").and_then(Value::as_str);
+    regex.is_some_and(|regex| regex.starts_with('^') && !regex.contains('|'))
 }
 
 /// Holds the post-processor to the limits.
@@ -259,12 +298,24 @@ fn template(at: &str, part: &Value) -> Result<(), Refusal> {
 /// Holds the decoder to the limits.
 pub(super) fn decoder(value: &Value) -> Result<(), Refusal> {
     let mut used = Used::NOTHING;
+    let mut token_bytes = TOKEN_BYTES;
     for (nth, (at, kind, part)) in components(value, "decoder", "decoders")?
         .into_iter()
         .enumerate()
     {
         match kind {
-            "Replace" => replace(&mut used, &at, part)?,
+            "Replace" => {
+                let gives = part.get("content").and_then(Value::as_str);
+                let gives = gives.unwrap_or_default().len();
+                token_bytes = if replaces_once(part) {
+                    used.pattern(&at, part.get("pattern").unwrap_or(&Value::Null))?;
+                    token_bytes.saturating_add(gives)
+                } else {
+                    token_bytes.saturating_mul(times(&mut used, &at, part)?)
+                };
+                let what = "bytes that replacements lengthen a token to";
+                within(&at, what, DECODED_TOKEN_BYTES, token_bytes)?;
+            }
             "Strip" => {
                 // A token shorter than that is a panic.
                 let stop = part.get("stop").and_then(Value::as_u64);
