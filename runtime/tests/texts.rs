@@ -26,7 +26,7 @@ fn talk() -> Vec<Message> {
 
 #[test]
 fn a_template_reads_as_transformers_reads_it() {
-    // The right-hand sides are what transformers 4.57 gives.
+    // The right-hand sides are what `apply_chat_template` of transformers 5.24.0 gives for the same source.
     for (source, wanted) in [
         // Lines with nothing but a block vanish (trim_blocks, lstrip_blocks), Python's string methods work.
         (
