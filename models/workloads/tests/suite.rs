@@ -1,6 +1,5 @@
 //! Every integration test of the crate in one binary: linked once.
 
-mod fuzzed;
 mod grading;
 mod imports;
 mod meaning;

@@ -2,6 +2,7 @@
 
 mod arms;
 mod figures;
+mod fuzz;
 mod measure;
 mod report;
 mod report_browser;
