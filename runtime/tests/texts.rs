@@ -34,6 +34,10 @@ fn a_template_reads_as_transformers_reads_it() {
             "<s>\n[Hi <b> & 'é']\n[12+5]\n>",
         ),
         (
+            "{% for m in messages %}\r\n{{ m.role }}\r\n{% endfor %}\r.",
+            "user\nassistant\nuser\n.",
+        ),
+        (
             "{% for m in messages %}{% generation %}\n[{{ m.content }}]{% endgeneration %}\n{% endfor %}",
             "[Hi <b> & 'é'][Hello][12+5]",
         ),

@@ -129,7 +129,8 @@ impl PromptFile {
                 file,
                 "TOML",
                 "a prompt file (system, answer_pattern, answer_kind, question, turns, sampling)",
-                e.to_string().trim_end(),
+                // Its backticks hold keys of the file, not fields of an option.
+                e.to_string().trim_end().replace('`', "\""),
             )
         })
     }
@@ -138,6 +139,16 @@ impl PromptFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_none_is_named_as_the_file_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        std::fs::write(&file, "sistem = 1").unwrap();
+        let error = PromptFile::read(&file).unwrap_err().to_string();
+        assert!(error.contains("\"sistem\""), "{error}");
+        assert!(!error.contains('`'), "{error}");
+    }
 
     #[test]
     fn a_workloads_prompt_is_read_from_its_file() {

@@ -1,9 +1,9 @@
 //! `curt ask`: one question, answered by one path or by many.
 
 use std::io::{self, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use curt::answer::Answer;
 use curt::paths::{CheckTaken, ReasoningPath};
 use curt::{AskError, AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule, Voting};
@@ -193,13 +193,23 @@ fn question(given: Option<&str>) -> Result<String> {
     }
 }
 
+/// Most bytes of a question. What is longer than any context is refused before a tokenizer sees it.
+const QUESTION_BYTES: u64 = 64 << 20;
+
 fn read_question() -> Result<String> {
-    let mut text = String::new();
-    io::stdin()
-        .lock()
-        .read_to_string(&mut text)
-        .context("reading the question from standard input: it must be UTF-8 text")?;
-    Ok(without_line_end(text))
+    read_text(io::stdin().lock())
+        .context("reading the question from standard input")
+        .map(without_line_end)
+}
+
+/// All that `from` has, without the byte order mark that some shells put before it.
+fn read_text(from: impl Read) -> Result<String> {
+    let mut bytes = Vec::new();
+    from.take(QUESTION_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > QUESTION_BYTES {
+        bail!("expected at most {QUESTION_BYTES} bytes, got more");
+    }
+    Ok(curt::files::text(Path::new("-"), bytes)?)
 }
 
 /// `text` without the one line end that a shell or an editor puts after the last line.
@@ -403,7 +413,16 @@ pub fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_line_end;
+    use super::{QUESTION_BYTES, read_text, without_line_end};
+
+    #[test]
+    fn a_question_from_elsewhere_is_bounded_and_has_no_mark() {
+        assert_eq!(read_text(&b"\xef\xbb\xbfhi\n"[..]).unwrap(), "hi\n");
+        let error = format!("{:#}", read_text(&b"h\xff"[..]).unwrap_err());
+        assert!(error.contains("UTF-8"), "{error}");
+        let error = read_text(std::io::repeat(b'a')).unwrap_err().to_string();
+        assert!(error.contains(&QUESTION_BYTES.to_string()), "{error}");
+    }
 
     #[test]
     fn only_the_last_line_end_goes() {

@@ -201,6 +201,8 @@ impl ChatTemplate {
             time: TIME,
             cancelled: &|| false,
         };
+        // As jinja2 reads a source: every line ends in a line feed, whatever the editor wrote.
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let text = source.clone();
         let compiled = apart(&limits, move || environment(&text));
         let action = "it does not compile";
