@@ -77,9 +77,11 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     write(&text)
 }
 
-/// `text` with control characters other than tab and line feed spelt out: `\u{1b}` in place of an escape.
+/// `text` with control characters other than tab and line feed spelt out, `\u{1b}` in place of an escape, and those that
+/// turn the direction of what follows.
 pub fn plain(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| turns(c) || c.is_control() && c != '\n' && c != '\t';
     if !text.contains(hidden) {
         return Cow::Borrowed(text);
     }
@@ -127,6 +129,7 @@ mod tests {
             plain("\u{1b}[2J\r\u{7f}\u{9b}"),
             "\\u{1b}[2J\\r\\u{7f}\\u{9b}"
         );
+        assert_eq!(plain("MIT\u{202e}exe"), "MIT\\u{202e}exe");
         assert_eq!(one_line("a\nlicence MIT"), "a\\nlicence MIT");
     }
 }
