@@ -230,7 +230,26 @@ fn what_does_not_have_the_layout_is_told_and_leaves_nothing_behind() {
                 "{\"question\": \"1?\", \"answer\": \"#### one\"}\n",
             )],
             "g.jsonl",
-            "the numeric scorer reads no number in the answer \"one\"",
+            "g.jsonl: line 1: answer: expected a last line \"#### N\" with one number (a comma stands before each three digits: \
+             1,234), got \"#### one\"",
+        ),
+        (
+            Layout::Gsm8k,
+            vec![(
+                "g.jsonl",
+                "{\"question\": \"1?\", \"answer\": \"#### 5,00\"}\n",
+            )],
+            "g.jsonl",
+            "got \"#### 5,00\"",
+        ),
+        (
+            Layout::Gsm8k,
+            vec![(
+                "g.jsonl",
+                "{\"question\": \"1?\", \"answer\": \"#### 1,5\"}\n",
+            )],
+            "g.jsonl",
+            "got \"#### 1,5\"",
         ),
         (
             Layout::Math,

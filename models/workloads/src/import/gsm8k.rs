@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use curt::reading::Number;
+
 use super::record::{self, Record};
 use super::{Item, Parts, Result};
 use crate::workload::Part;
@@ -38,13 +40,20 @@ pub fn read(input: &Path) -> Result<Parts> {
                     format!("{:?}", last_line(solution)),
                 )
             })?;
+            if Number::read(answer).is_none() {
+                return Err(record.fault(
+                    "answer",
+                    "a last line \"#### N\" with one number (a comma stands before each three digits: 1,234)",
+                    format!("{:?}", last_line(solution)),
+                ));
+            }
             parts.part(part).push(Item {
                 id: format!("{prefix}-{number}"),
                 group: None,
                 question: record.text("question")?.trim().into(),
                 image: None,
                 choices: Vec::new(),
-                answer: vec![answer.replace(',', "")],
+                answer: vec![answer.into()],
                 scorer: None,
             });
         }
