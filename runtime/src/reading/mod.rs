@@ -21,6 +21,9 @@ mod number;
 mod pattern;
 mod plain;
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use regex::Regex;
 
 use crate::error::{Error, Result};
@@ -36,6 +39,9 @@ pub const BOXED: &str = r"\boxed{}";
 
 /// As much of a text behind a mark as is looked at for an answer, in bytes.
 const REACH_BYTES: usize = 400;
+
+/// As many matches of a pattern, from the last, as are looked at for an answer: a text may repeat a mark without end.
+const MOST_PLACES: usize = 64;
 
 /// Finds a path's answer in its text.
 ///
@@ -139,17 +145,18 @@ impl AnswerReader {
     }
 
     fn matched(&self, pattern: &Regex, text: &str) -> Option<String> {
-        let matches: Vec<_> = pattern
-            .captures_iter(text)
-            .map(|found| {
+        let marks = pattern.captures_len() == 1;
+        let matches = if marks {
+            last_places(pattern.find_iter(text).map(|found| found.range()))
+        } else {
+            last_places(pattern.captures_iter(text).map(|found| {
                 let group = (1..found.len()).find_map(|group| found.get(group));
                 group.or_else(|| found.get(0)).map_or(0..0, |m| m.range())
-            })
-            .collect();
-        let marks = pattern.captures_len() == 1;
+            }))
+        };
         match &self.read_as {
             AnswerKind::Text | AnswerKind::IgnoreCase => {
-                Some(words(&text[matches.last()?.clone()]))
+                Some(words(&text[matches.back()?.clone()]))
             }
             // A mark may stand once more where no answer follows: "I hope this answer is of help."
             kind => {
@@ -191,7 +198,7 @@ impl AnswerReader {
     }
 
     /// The answer that stands at `range`.
-    fn in_place(&self, text: &str, range: std::ops::Range<usize>) -> Option<String> {
+    fn in_place(&self, text: &str, range: Range<usize>) -> Option<String> {
         let captured = &text[range.clone()];
         match &self.read_as {
             AnswerKind::Number => match number::around(text, range.start) {
@@ -220,6 +227,18 @@ impl AnswerReader {
     fn is_marked(&self) -> bool {
         matches!(&self.place, Place::Pattern(pattern) if pattern.captures_len() == 1)
     }
+}
+
+/// The last [`MOST_PLACES`] of `places`.
+fn last_places(places: impl Iterator<Item = Range<usize>>) -> VecDeque<Range<usize>> {
+    let mut last = VecDeque::with_capacity(MOST_PLACES);
+    for place in places {
+        if last.len() == MOST_PLACES {
+            last.pop_front();
+        }
+        last.push_back(place);
+    }
+    last
 }
 
 /// The text with single spaces between its words, and none around them.
@@ -296,6 +315,15 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), found, "{text}");
         }
+    }
+
+    #[test]
+    fn a_mark_that_is_repeated_without_end_is_looked_at_so_often_only() {
+        let read = |text: &str| read(r"(?i)answer(?: is|:)+", Some(AnswerKind::Number), text);
+        let marks = |count: usize| format!("The answer is 18. {}", "answer is ".repeat(count));
+        assert_eq!(read(&marks(MOST_PLACES - 1)).as_deref(), Some("18"));
+        assert_eq!(read(&marks(MOST_PLACES)), None);
+        assert_eq!(read(&format!("{} 5", marks(150_000))).as_deref(), Some("5"));
     }
 
     #[test]

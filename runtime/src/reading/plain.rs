@@ -84,14 +84,23 @@ fn next(rest: &str, before: &str) -> (Option<char>, usize) {
             let kept = digit(before.chars().next_back()) && digit(rest[length..].chars().next());
             (kept.then_some('\''), length)
         }
-        '`' | '"' | '\u{201C}' | '\u{201D}' | '\u{201E}' | '«' | '»' | '#' | '\u{200B}'
+        '`' | '"' | '\u{201C}' | '\u{201D}' | '\u{201E}' | '«' | '»' | '「' | '」' | '『'
+        | '』' | '#' => (None, length),
+        // Characters without a width, and marks of the direction of writing.
+        '\u{AD}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'
+        | '\u{2066}'..='\u{2069}'
         | '\u{FEFF}' => (None, length),
+        '\u{066B}' => (Some('.'), length),
+        '\u{066C}' => (Some(','), length),
         '$' | '€' | '£' | '¥' | '₹' | '₩' | '₽' | '₺' | '₫' | '₪' | '₴' | '₦' | '¢' | '฿' => {
             (Some(CURRENCY), length)
         }
         '\u{2212}' | '\u{2013}' | '\u{2010}' | '\u{2011}' | '\u{FE63}' => (Some('-'), length),
         '\u{2044}' | '\u{2215}' => (Some('/'), length),
-        '\u{00A0}' | '\u{2009}' | '\u{202F}' | '\u{2007}' | '\u{200A}' | '~' => (Some(' '), length),
+        '\u{00A0}' | '\u{2009}' | '\u{202F}' | '\u{2007}' | '\u{200A}' => (Some(' '), length),
         '<' => match tag(rest) {
             Some(tag) => (None, tag),
             None => (Some('<'), length),
@@ -155,7 +164,8 @@ fn command(rest: &str) -> (Option<char>, usize) {
         "frac" | "dfrac" | "tfrac" | "cfrac" => FRACTION,
         "times" | "cdot" | "ast" => '×',
         "div" => '÷',
-        "approx" | "simeq" | "sim" => '≈',
+        "approx" | "simeq" => '≈',
+        "sim" => '~',
         "circ" | "degree" => '°',
         "pounds" | "euro" | "yen" | "textdollar" | "texteuro" => CURRENCY,
         "percent" => '%',
@@ -166,8 +176,12 @@ fn command(rest: &str) -> (Option<char>, usize) {
     (Some(char), 1 + name_length)
 }
 
-/// The length of an HTML tag such as `<b>` or `</answer>`.
+/// The length of an HTML tag such as `<b>` or `</answer>`, or of a model's own token such as `<|im_end|>`.
 fn tag(rest: &str) -> Option<usize> {
+    if let Some(token) = rest.strip_prefix("<|") {
+        let named = token.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        return named.strip_prefix("|>").map(|end| rest.len() - end.len());
+    }
     let inner = rest[1..].strip_prefix('/').unwrap_or(&rest[1..]);
     let name = inner.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     let closed = name.trim_start_matches([' ', '/']).strip_prefix('>')?;
@@ -188,6 +202,9 @@ mod tests {
             (r"\(18\) \[1\,234\] 1{,}234", "18 1 234 1,234"),
             ("“18” `a` 1'234 'b'", "18 a 1'234 b"),
             ("<b>18</b> < 3 <5", "18 < 3 <5"),
+            ("18<|im_end|> <|", "18 <|"),
+            ("1\u{AD}8 「18」 1٫5 1٬234", "18 18 1.5 1,234"),
+            (r"5~6 5\sim 6", "5~6 5~ 6"),
             ("−5 ５．２ ٣", "-5 5.2 3"),
             ("\\", ""),
             ("\\é", "é"),

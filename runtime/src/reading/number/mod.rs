@@ -1,5 +1,6 @@
 //! A number as people and models write it, read exactly: 0.1 is one tenth, and no digit is lost.
 
+mod behind;
 mod said;
 mod written;
 
@@ -277,6 +278,128 @@ mod tests {
             read(&format!("18 {}", "x ".repeat(100_000))).as_deref(),
             Some("18")
         );
+    }
+
+    #[test]
+    fn what_may_change_a_number_beside_it_makes_it_unread() {
+        for text in [
+            "x = 3 or x = 5",
+            "x=3 and y=5",
+            r"3\text{ or }5",
+            r"3 \text{ and } 5",
+            "18, or 20",
+            "18 or maybe 20",
+            "18 or twenty",
+            "18 (or 20)",
+            "18 & 21",
+            "18 | 21",
+            "3; 5",
+            "18—20",
+            "18...20",
+            "18…20",
+            "18 – 20",
+            "18~200",
+            "5~100",
+            r"0.\overline{3}",
+            "0.(3)",
+            r"0.\bar{3}",
+            "1.(3)",
+            "0.333...",
+            "1،234",
+            "5M",
+            "1.5M",
+            "5 lakh",
+            "2 crore",
+            "3万",
+            "15亿",
+            "3百万",
+            "2 score",
+            "1 gross",
+            "5 thousandths",
+            "3 hundredths",
+            "3 tenths",
+            "3 quarters",
+            "3 halves",
+            "3 thirds",
+            "5 and a half",
+            "2 pi",
+            "2pi",
+            "3 sqrt(2)",
+            "2(3)",
+            "5(x+1)",
+            r"2\left(3\right)",
+            "10 squared",
+            "10 to the power of 3",
+            "5 cubed",
+            "5! ways",
+            r"5! \times 2",
+            "5/x",
+            "11_{2}",
+            "3 : 4",
+            "3 out of 4",
+            "2 in 3",
+            "1-to-3",
+            "5 below zero",
+            "18 is wrong, it is 20",
+            "5 M",
+            "18 cm x 3",
+        ] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_a_number_as_it_is_does_not_hide_it() {
+        for (text, value) in [
+            ("5!", "5"),
+            ("18!", "18"),
+            ("18! So yes", "18"),
+            ("2(9) = 18", "18"),
+            ("(5)", "5"),
+            ("18 cm^2", "18"),
+            ("18 cm²", "18"),
+            ("18 m².", "18"),
+            ("18 ft²", "18"),
+            ("18 in^2", "18"),
+            ("18 cm^{2}", "18"),
+            ("18 cm³", "18"),
+            ("18 m/s^2", "18"),
+            (r"18 \text{ cm}^2", "18"),
+            (r"18\,\mathrm{cm}^2", "18"),
+            ("5 with 2 left over", "5"),
+            ("「18」", "18"),
+            ("18<|im_end|>", "18"),
+            ("18 or so", "18"),
+            ("18 (since 20 - 2 = 18)", "18"),
+            ("18 (apples)", "18"),
+            ("18 apples (not 20)", "18"),
+            ("18 and that is all", "18"),
+            ("18 dollars and she has 3 left", "18"),
+            ("18.", "18"),
+            ("18.\nAnd 20", "18"),
+            ("18; that is final", "18"),
+            ("18 students in 3 classes", "18"),
+            ("18 in total", "18"),
+            ("18 in.", "18"),
+            ("18 out of the box", "18"),
+            ("5 m", "5"),
+            ("x = 18", "18"),
+            ("18 = x", "18"),
+            ("18 |", "18"),
+            ("18 & done", "18"),
+            ("18...", "18"),
+            ("18…", "18"),
+            ("18 — that is all", "18"),
+            ("18—that is all", "18"),
+            ("18 months", "18"),
+            ("18 meters", "18"),
+            ("18 pieces of fruit", "18"),
+            ("1٫5", "3/2"),
+            ("1٬234", "1234"),
+            ("1\u{AD}8", "18"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(value), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,24 +1,10 @@
-//! What is said around a number: what stands before it, and whether what stands behind it makes it a part of something else.
+//! What is said around a number: what stands before it, and the result of a calculation that it begins.
 
 use std::ops::Range;
 
 use super::Number;
-use crate::reading::plain::{COMMAND, CURRENCY, FRACTION, Plain};
-
-/// Words of a unit behind a number: "18 apples a day".
-const UNIT_WORDS: usize = 3;
-
-/// What comes of looking at what stands behind a number.
-enum Behind {
-    /// The number stands alone.
-    Clear,
-    /// A calculation goes on behind it.
-    Calculation,
-    /// It is said to be equal to something.
-    Equals,
-    /// It is a part of something else.
-    Unclear,
-}
+use super::behind::Behind;
+use crate::reading::plain::{CURRENCY, Plain};
 
 /// The plain characters of a text, looked at by their places.
 pub struct Scan<'a> {
@@ -47,14 +33,14 @@ impl Scan<'_> {
     /// Past brackets, currencies and spaces before a number.
     pub fn lead(&self, at: usize) -> usize {
         self.skip(at, |c| {
-            c.is_whitespace() || matches!(c, '{' | '(' | '[' | CURRENCY)
+            c.is_whitespace() || matches!(c, '{' | '(' | '[' | '~' | CURRENCY)
         })
     }
 
     /// Past what may stand behind a number without changing it.
     pub fn decoration(&self, at: usize) -> usize {
         self.skip(at, |c| {
-            c.is_whitespace() || matches!(c, '}' | ')' | ']' | '%' | '°' | CURRENCY)
+            c.is_whitespace() || matches!(c, '}' | ')' | ']' | '%' | '°' | '~' | CURRENCY)
         })
     }
 
@@ -95,14 +81,18 @@ impl Scan<'_> {
             "the",
             "number",
         ];
+        // Where the name that `at` lies in ends. Kept, so that a text of many names is gone through once.
+        let mut named = at;
         loop {
             at = self.lead(at);
             let word = self.word(at);
             let end = at + word.chars().count();
             // "x =", "the total cost ="
-            let named = self.skip(at, |c| {
-                c.is_alphabetic() || c == ' ' || matches!(c, '{' | '}' | '(' | ')')
-            });
+            if named <= at {
+                named = self.skip(at, |c| {
+                    c.is_alphabetic() || c == ' ' || matches!(c, '{' | '}' | '(' | ')')
+                });
+            }
             at = match self.at(at) {
                 Some(':' | '=' | '≈' | '\u{2014}') => at + 1,
                 Some('-') if self.is_bullet(at) => at + 1,
@@ -118,7 +108,7 @@ impl Scan<'_> {
         let start = self.fillers(at);
         let (number, end) = self.number(start)?;
         let here = || self.place(start, end).map(|place| (number.clone(), place));
-        match self.behind(end) {
+        match self.behind(&number, end) {
             Behind::Clear => here(),
             Behind::Unclear => None,
             Behind::Equals => self.result(end).or_else(here),
@@ -142,7 +132,7 @@ impl Scan<'_> {
             .find(|&i| matches!(self.chars[i].char, '=' | '≈'))?;
         let start = self.fillers(equals + 1);
         let (number, end) = self.number(start)?;
-        match self.behind(end) {
+        match self.behind(&number, end) {
             Behind::Clear => Some((number, self.place(start, end)?)),
             _ => None,
         }
@@ -157,107 +147,5 @@ impl Scan<'_> {
         (from..self.chars.len())
             .find(ends)
             .unwrap_or(self.chars.len())
-    }
-
-    fn behind(&self, end: usize) -> Behind {
-        let joined = self.skip(end, |c| matches!(c, '}' | ')' | ']' | '%' | CURRENCY));
-        let mut at = self.decoration(end);
-        if at > joined && self.chars[joined..at].iter().any(|p| p.char == '\n') {
-            return Behind::Clear;
-        }
-        let mut leads = false;
-        for word in 0..=UNIT_WORDS {
-            let spaced = at > end && self.chars[at - 1].char.is_whitespace();
-            let next = self.at(at + 1);
-            match self.at(at) {
-                None => return Behind::Clear,
-                Some('=' | '≈') => return Behind::Equals,
-                Some('+' | '*' | '×' | '·' | '÷' | '^' | '±') => return Behind::Calculation,
-                // A rate, "5/hour", or a division.
-                Some('/') if word > 0 || !self.number_follows(at + 1) => return Behind::Clear,
-                Some('/') => return Behind::Calculation,
-                Some('-') if self.number_follows(at + 1) => return Behind::Calculation,
-                // "18-inch", "18 - a dozen and a half"
-                Some('-') => return Behind::Clear,
-                Some('<' | '>' | '≤' | '≥' | '√' | COMMAND | FRACTION | '²' | '³') if word == 0 =>
-                {
-                    return Behind::Unclear;
-                }
-                Some(',') => {
-                    return if self.is_list(at) {
-                        Behind::Unclear
-                    } else {
-                        Behind::Clear
-                    };
-                }
-                Some('.' | ':' | '\'' | '_') if next.is_some_and(|c| c.is_ascii_digit()) => {
-                    return Behind::Unclear;
-                }
-                // "5 feet 3", and not "18 dollars for 3 days"
-                Some(c) if c.is_numeric() => {
-                    return if word < 2 && !leads {
-                        Behind::Unclear
-                    } else {
-                        Behind::Clear
-                    };
-                }
-                Some('π') => return Behind::Unclear,
-                Some(c) if c.is_alphabetic() => {
-                    let unit = self.word(at);
-                    let after = at + unit.chars().count();
-                    match unit.as_str() {
-                        "or" | "to" | "and" | "through" | "versus"
-                            if self.number_follows(after) =>
-                        {
-                            return Behind::Unclear;
-                        }
-                        "plus" | "minus" | "times" | "divided" | "multiplied" | "x"
-                            if self.number_follows(after) =>
-                        {
-                            return Behind::Calculation;
-                        }
-                        "because" | "since" | "as" | "so" | "which" | "that" => {
-                            return Behind::Clear;
-                        }
-                        // Thousands, millions, billions, as some write them.
-                        "k" | "b" | "bn" | "mn" if word == 0 && !spaced => return Behind::Unclear,
-                        // An unknown of algebra.
-                        "x" | "y" | "z" | "n" | "i" if word == 0 && !spaced => {
-                            return Behind::Unclear;
-                        }
-                        _ => {
-                            leads = matches!(
-                                unit.as_str(),
-                                "for" | "in" | "at" | "by" | "on" | "after"
-                            );
-                            at = self.decoration(after);
-                        }
-                    }
-                }
-                Some(_) => return Behind::Clear,
-            }
-        }
-        Behind::Clear
-    }
-
-    fn number_follows(&self, at: usize) -> bool {
-        self.number(self.lead(at)).is_some()
-    }
-
-    /// Whether a list of numbers goes on at this comma: another stands behind it, and then the end, or one more.
-    fn is_list(&self, comma: usize) -> bool {
-        if self.digit(comma + 1).is_some() {
-            return true;
-        }
-        let Some((_, end)) = self.number(self.lead(comma + 1)) else {
-            return false;
-        };
-        let end = self.decoration(end);
-        let ends = match self.at(end) {
-            None | Some(',' | ';' | '!') => true,
-            Some('.') => self.at(end + 1).is_none_or(char::is_whitespace),
-            _ => matches!(self.word(end).as_str(), "and" | "or"),
-        };
-        ends || self.chars[..end].last().is_some_and(|p| p.char == '\n')
     }
 }

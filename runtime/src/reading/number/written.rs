@@ -247,7 +247,7 @@ impl Scan<'_> {
     }
 
     /// `^3`, `^{-3}`: the exponent, if it is not too large, and its end.
-    fn raised(&self, at: usize) -> Option<(Option<i64>, usize)> {
+    pub fn raised(&self, at: usize) -> Option<(Option<i64>, usize)> {
         if self.at(at) != Some('^') {
             return None;
         }

@@ -1,0 +1,356 @@
+//! Whether what stands behind a number changes it or makes it a part of something else. Where it may, nothing is read.
+
+use super::Number;
+use super::said::Scan;
+use crate::reading::plain::{COMMAND, CURRENCY, FRACTION};
+
+/// Words of a unit behind a number: "18 apples a day".
+const UNIT_WORDS: usize = 3;
+
+/// Words behind a number that change its value.
+const CHANGING: [&str; 42] = [
+    "lakh",
+    "lakhs",
+    "crore",
+    "crores",
+    "score",
+    "gross",
+    "dozen",
+    "dozens",
+    "hundred",
+    "hundreds",
+    "thousand",
+    "thousands",
+    "million",
+    "millions",
+    "billion",
+    "billions",
+    "trillion",
+    "trillions",
+    "bn",
+    "mn",
+    "k",
+    "half",
+    "halves",
+    "third",
+    "thirds",
+    "quarter",
+    "quarters",
+    "fourth",
+    "fourths",
+    "fifths",
+    "sixths",
+    "sevenths",
+    "eighths",
+    "ninths",
+    "tenth",
+    "tenths",
+    "pi",
+    "sqrt",
+    "squared",
+    "cubed",
+    "factorial",
+    "raised",
+];
+
+/// Characters of Chinese, Japanese and Korean that multiply the number before them, or add a half.
+const MULTIPLYING: &str = "十百千万億亿兆萬半십백천만억조";
+
+/// Numbers in words, which may stand for a second answer.
+const NUMBERS: [&str; 29] = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+    "half",
+];
+
+/// What comes of looking at what stands behind a number.
+pub enum Behind {
+    /// The number stands alone.
+    Clear,
+    /// A calculation goes on behind it.
+    Calculation,
+    /// It is said to be equal to something.
+    Equals,
+    /// It is a part of something else.
+    Unclear,
+}
+
+impl Scan<'_> {
+    /// What the text behind `number`, which ends at `end`, makes of it.
+    pub fn behind(&self, number: &Number, end: usize) -> Behind {
+        let mut from = end;
+        let mut leads = false;
+        for word in 0..=UNIT_WORDS {
+            let at = self.skip(self.decoration(from), |c| c == '{');
+            let at = self.decoration(at);
+            let joined = self.skip(from, |c| !c.is_whitespace());
+            if joined < at && self.chars[joined..at].iter().any(|p| p.char == '\n') {
+                return Behind::Clear;
+            }
+            let Some(char) = self.at(at) else {
+                return Behind::Clear;
+            };
+            match char {
+                // "5 feet 3", and not "18 dollars for 3 days"
+                c if c.is_numeric() && !matches!(c, '²' | '³') => {
+                    let part = word < 2 && !leads;
+                    return if part { Behind::Unclear } else { Behind::Clear };
+                }
+                // "18 cm²", and not "5²"
+                '²' | '³' if word > 0 => from = at + 1,
+                '^' if word > 0 && self.raised(at).is_some() => {
+                    from = self.raised(at).map_or(at, |(_, end)| end);
+                }
+                c if c.is_alphabetic() => {
+                    if let Some(told) = self.behind_word(at, word == 0, at > end) {
+                        return told;
+                    }
+                    let unit = self.word(at);
+                    leads = matches!(
+                        unit.as_str(),
+                        "for" | "in" | "at" | "by" | "on" | "after" | "with" | "from" | "per"
+                    );
+                    from = at + unit.chars().count();
+                }
+                _ => return self.behind_sign(number, at, word == 0, at == end),
+            }
+        }
+        Behind::Clear
+    }
+
+    /// What the word at `at` makes of the number before it: the `first` behind it or not, `spaced` from it or not. `None`
+    /// for the word of a unit.
+    fn behind_word(&self, at: usize, first: bool, spaced: bool) -> Option<Behind> {
+        let word = self.word(at);
+        let after = at + word.chars().count();
+        let capital = self.at(at).is_some_and(char::is_uppercase);
+        let next = self.word(self.spaces(after));
+        let known = |word: &str, list: &[&str]| list.contains(&word);
+        let unclear = match word.as_str() {
+            "or" | "to" | "and" | "through" | "versus" | "vs" | "until" | "till"
+                if self.answer_follows(after) =>
+            {
+                true
+            }
+            "plus" | "minus" | "times" | "divided" | "multiplied" | "x"
+                if self.number_follows(after) =>
+            {
+                return Some(Behind::Calculation);
+            }
+            "because" | "since" | "as" | "so" | "which" | "that" => return Some(Behind::Clear),
+            // "10 to the power of 3", and not "18 to the nearest whole number"
+            "to" if first && next == "the" => {
+                let power = self.word(self.spaces(self.spaces(after) + next.len()));
+                power == "power" || known(&power, &CHANGING) || self.answer_follows(after)
+            }
+            "below" => known(&next, &["zero", "freezing"]),
+            "not" => !self.number_follows(after),
+            "wrong" | "incorrect" | "false" | "impossible" => true,
+            "more" | "less" | "fewer" if next == "than" => {
+                self.number_follows(self.spaces(after) + next.len())
+            }
+            "out" if next == "of" => self.number_follows(self.spaces(after) + next.len()),
+            "of" | "over" | "per" | "mod" if first => self.number_follows(after),
+            // "2 in 3", and not "18 in 3 days"
+            "in" | "by" if first => self.number(self.lead(after)).is_some_and(|(_, end)| {
+                !self
+                    .at(self.decoration(end))
+                    .is_some_and(char::is_alphabetic)
+            }),
+            // Millions, billions; a metre is written small.
+            "m" | "b" | "t" if first && (capital || word == "b") => capital || !spaced,
+            // An unknown of algebra.
+            "x" | "y" | "z" if first => !spaced || next.is_empty(),
+            "n" | "i" | "e" if first => !spaced,
+            word if first => {
+                known(word, &CHANGING)
+                    || word.ends_with("ths") && !known(word, &["months", "baths", "paths", "myths"])
+                    || word.contains(|c| MULTIPLYING.contains(c))
+                    || (word.chars().count() == 1
+                        && word.contains(|c| matches!(c, 'α'..='λ' | 'ν'..='ω')))
+            }
+            _ => false,
+        };
+        unclear.then_some(Behind::Unclear)
+    }
+
+    /// What the sign at `at` makes of the number before it: the `first` thing behind it or not, `joined` to it or not.
+    fn behind_sign(&self, number: &Number, at: usize, first: bool, joined: bool) -> Behind {
+        let unclear = |told: bool| if told { Behind::Unclear } else { Behind::Clear };
+        let next = self.at(at + 1);
+        match self.at(at) {
+            Some('=' | '≈') => Behind::Equals,
+            Some('+' | '*' | '×' | '·' | '÷' | '^' | '±') => Behind::Calculation,
+            // A rate, "5/hour", or a division.
+            Some('/') if first && (self.number_follows(at + 1) || self.is_unknown(at + 1)) => {
+                Behind::Calculation
+            }
+            Some('/') => Behind::Clear,
+            Some('-') if self.number_follows(at + 1) || self.is_unknown(at + 1) => {
+                Behind::Calculation
+            }
+            // "18-inch", "18 - a dozen and a half", and not "1-to-3", "3-quarters"
+            Some('-') => {
+                let word = self.word(at + 1);
+                let after = at + 1 + word.chars().count();
+                let range = matches!(word.as_str(), "to" | "or" | "and" | "by" | "in")
+                    && self.number_follows(self.skip(after, |c| c == '-'));
+                unclear(range || CHANGING.contains(&word.as_str()))
+            }
+            Some('<' | '>' | '≤' | '≥' | '√' | COMMAND | FRACTION | '²' | '³') if first => {
+                Behind::Unclear
+            }
+            Some('(' | '[') if first => self.behind_bracket(at, joined),
+            Some(',') => unclear(self.is_list(at)),
+            // "0.(3)", "0.\overline{3}"
+            Some('.') if first && matches!(next, Some('(' | '{' | COMMAND | FRACTION)) => {
+                Behind::Unclear
+            }
+            // "18...20", "0.333..."
+            Some('.' | '…') if next == Some('.') || self.at(at) == Some('…') => {
+                let dots = self.skip(at, |c| matches!(c, '.' | '…'));
+                unclear(self.number_follows_here(dots) || !number.0.is_integer())
+            }
+            Some('.' | '\'' | '_') => unclear(next.is_some_and(|c| c.is_ascii_digit())),
+            Some('!') => self.behind_call(at),
+            Some('?') if next.is_some_and(char::is_whitespace) => Behind::Clear,
+            Some(_) => unclear(self.number_follows_here(at + 1)),
+            None => Behind::Clear,
+        }
+    }
+
+    /// Behind `!`: a factorial where the sentence goes on, and else the end of one.
+    fn behind_call(&self, at: usize) -> Behind {
+        let after = self.skip(at, |c| c == '!');
+        let next = self.skip(after, |c| c == ' ');
+        match self.at(next) {
+            Some('=') => Behind::Equals,
+            Some('+' | '-' | '*' | '×' | '·' | '÷' | '/' | '^') => Behind::Calculation,
+            Some(c) if c.is_lowercase() || c.is_numeric() => Behind::Unclear,
+            _ => Behind::Clear,
+        }
+    }
+
+    /// Behind a bracket that opens: a factor, `2(3)`, `5(x+1)`; a second answer, "18 (or 20)"; or something that is said.
+    fn behind_bracket(&self, at: usize, joined: bool) -> Behind {
+        let inner = self.lead(at + 1);
+        if self.answer_follows(inner) && self.number(inner).is_none() {
+            return Behind::Unclear;
+        }
+        if let Some((_, end)) = self.number(inner) {
+            let end = self.spaces(end);
+            let close = self.skip(end, |c| !matches!(c, ')' | ']'));
+            let calculates = matches!(
+                self.at(end),
+                Some(')' | ']' | '+' | '-' | '*' | '×' | '·' | '÷' | '/' | '^')
+            );
+            let explains = self.chars[end..close].iter().any(|p| p.char == '=');
+            if joined || (calculates && !explains) {
+                return Behind::Calculation;
+            }
+        } else if self.is_unknown(inner) {
+            return Behind::Calculation;
+        }
+        Behind::Clear
+    }
+
+    /// Whether an unknown of algebra, a root or a bracket stands at `at`.
+    fn is_unknown(&self, at: usize) -> bool {
+        let at = self.skip(at, |c| c == ' ');
+        let word = self.word(at);
+        matches!(self.at(at), Some('(' | '√' | COMMAND | FRACTION))
+            || matches!(
+                word.as_str(),
+                "x" | "y" | "z" | "n" | "a" | "b" | "c" | "p" | "q" | "r" | "pi" | "π" | "sqrt"
+            ) && self.at(at + word.chars().count()) != Some(' ')
+    }
+
+    fn number_follows(&self, at: usize) -> bool {
+        let at = self.skip(at, |c| {
+            c.is_whitespace() || matches!(c, '{' | '}' | '(' | ')' | '[' | '~' | CURRENCY)
+        });
+        self.number(at).is_some()
+    }
+
+    /// As [`Self::number_follows`], on the same line.
+    fn number_follows_here(&self, at: usize) -> bool {
+        let line = self.skip(at, |c| c != '\n' && c.is_whitespace());
+        self.at(line) != Some('\n') && self.number_follows(line)
+    }
+
+    /// Whether a number follows, in digits or in words, behind "or", "maybe", "x =" and the like.
+    fn answer_follows(&self, at: usize) -> bool {
+        const HEDGES: [&str; 13] = [
+            "or", "and", "to", "maybe", "perhaps", "possibly", "probably", "even", "also", "about",
+            "a", "an", "then",
+        ];
+        let mut at = at;
+        loop {
+            at = self.skip(at, |c| {
+                c.is_whitespace() || matches!(c, '{' | '}' | '(' | ')' | ',')
+            });
+            let word = self.word(at);
+            if NUMBERS.contains(&word.as_str()) || CHANGING.contains(&word.as_str()) {
+                return true;
+            }
+            if !HEDGES.contains(&word.as_str()) {
+                return self.number(self.fillers(at)).is_some();
+            }
+            at += word.chars().count();
+        }
+    }
+
+    /// Whether a list of numbers goes on at this comma: another stands behind it, and then the end, or one more.
+    fn is_list(&self, comma: usize) -> bool {
+        if self.digit(comma + 1).is_some() {
+            return true;
+        }
+        let next = self.lead(comma + 1);
+        let word = self.word(next);
+        let after = next + word.chars().count();
+        // "18, or 20"
+        if matches!(word.as_str(), "or" | "and") && self.answer_follows(after) {
+            return true;
+        }
+        // "x = 3, y = 5"
+        if word.chars().count() == 1 && self.at(self.spaces(after)) == Some('=') {
+            return true;
+        }
+        let Some((_, end)) = self.number(next) else {
+            return false;
+        };
+        let end = self.decoration(end);
+        let ends = match self.at(end) {
+            None | Some(',' | ';' | '!') => true,
+            Some('.') => self.at(end + 1).is_none_or(char::is_whitespace),
+            _ => matches!(self.word(end).as_str(), "and" | "or"),
+        };
+        ends || self.chars[..end].last().is_some_and(|p| p.char == '\n')
+    }
+}
