@@ -425,6 +425,65 @@ fn vqav2_finds_answers_with_full_stops() {
 }
 
 #[test]
+fn math_finds_boxes_without_braces() {
+    for (solution, answer) in [(r"$\\boxed5$", "5"), (r"so $\\boxed\\frac12$.", r"\frac12")] {
+        let line = format!(r#"{{"problem":"?","solution":"{solution}"}}"#);
+        let (_dir, workload) = made(Layout::Math, &[("a.jsonl", &line)], "a.jsonl");
+        assert_eq!(workload.part(Part::HeldOut)[0].answer, [answer]);
+    }
+}
+
+#[test]
+fn scienceqa_tells_choices_of_the_same_text_apart_by_letter() {
+    let problems = r#"{"1": {"question": "?", "choices": ["up", "up", "down"], "answer": 1, "hint": "", "image": null, "split": "test"}}"#;
+    let (_dir, workload) = made(Layout::ScienceQa, &[("in/problems.json", problems)], "in");
+    for (text, right) in [
+        ("The answer is B.", true),
+        ("The answer is B. up", true),
+        ("The answer is A.", false),
+        ("The answer is up.", false),
+    ] {
+        assert_eq!(is_right(&workload, text), right, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_workload_is_told_of_its_place_in_the_input() {
+    let same = r#"{"question": "1?", "answer": "so\n#### 1"}"#;
+    let blank = r#"{"question": " ", "answer": "so\n#### 1"}"#;
+    let told = refusal(
+        Layout::Gsm8k,
+        &[("g.jsonl", &format!("{same}\n\n{blank}\n"))],
+        "g.jsonl",
+    );
+    assert!(
+        told.starts_with("g.jsonl: line 3: question is blank"),
+        "{told}"
+    );
+    let problem = r#"{"unique_id": "x/1.json", "problem": "1?", "answer": "1"}"#;
+    let told = refusal(
+        Layout::Math,
+        &[("m.jsonl", &format!("{problem}\n{problem}\n"))],
+        "m.jsonl",
+    );
+    assert!(
+        told.starts_with("m.jsonl: line 2: the id \"x/1\" stands at m.jsonl: line 1 too"),
+        "{told}"
+    );
+    let one = r#"{"9": {"question": "?", "choices": ["a"], "answer": 0, "image": null, "split": "test"}}"#;
+    let told = refusal(Layout::ScienceQa, &[("problems.json", one)], "");
+    assert!(
+        told.contains("problems.json: problem 9: has 1 choices"),
+        "{told}"
+    );
+    let told = refusal(Layout::Gsm8k, &[("g.jsonl", "\n")], "g.jsonl");
+    assert!(
+        told.starts_with("g.jsonl: the workload has no items"),
+        "{told}"
+    );
+}
+
+#[test]
 fn scienceqa_means_letters_by_its_answers() {
     let problems = r#"{"1": {"question": "?", "choices": ["O", "A", "B", "AB"], "answer": 0, "hint": "", "image": null, "split": "test"}}"#;
     let (_dir, workload) = made(Layout::ScienceQa, &[("in/problems.json", problems)], "in");

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::loose::loose;
 use super::{Number, choice, number, words};
 
 /// What kind of thing an answer is.
@@ -13,7 +14,8 @@ pub enum AnswerKind {
     /// The same text is the same answer, white space apart.
     #[default]
     Text,
-    /// As [`Self::Text`], and neither capitals count nor what stands around it: quotes, emphasis, a full stop.
+    /// As [`Self::Text`], and neither capitals count nor what stands around it: quotes, emphasis, a full stop. Signs that can
+    /// be part of it do: `n!` is not `n`.
     IgnoreCase,
     /// The same number is the same answer, however it is written: 18, $18.00, 1.8e1. A tolerance grades answers and does not
     /// join them: it would make 1 and 3 the same by way of 2.
@@ -83,19 +85,5 @@ impl AnswerKind {
             AnswerKind::Letter => choice::letter(text).is_some(),
             AnswerKind::Choice(choices) => choice(text, choices).is_some(),
         }
-    }
-}
-
-/// In small letters, without what stands around it; of signs alone, all of them.
-fn loose(text: &str) -> String {
-    let text = words(&text.to_lowercase());
-    let around = |c: char| c.is_whitespace() || "*_`\"'“”‘’«»".contains(c);
-    let inner = text
-        .trim_start_matches(around)
-        .trim_end_matches(|c| around(c) || ".,;:!".contains(c));
-    if inner.is_empty() {
-        text.clone()
-    } else {
-        inner.to_string()
     }
 }

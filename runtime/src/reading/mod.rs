@@ -17,6 +17,7 @@
 mod boxed;
 mod choice;
 mod kind;
+mod loose;
 mod number;
 mod pattern;
 mod plain;
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 pub use boxed::boxed;
 pub use choice::choice;
 pub use kind::{AnswerKind, FoundAnswer};
+pub use loose::fold;
 pub use number::{Number, number};
 
 /// The pattern that is no regular expression: the answer is what stands in the last `\boxed{…}` or `\fbox{…}`, braces within

@@ -47,7 +47,7 @@ pub fn read(input: &Path) -> Result<Parts> {
                     format!("{:?}", last_line(solution)),
                 ));
             }
-            parts.part(part).push(Item {
+            parts.part(part).push(record.sourced(Item {
                 id: format!("{prefix}-{number}"),
                 group: None,
                 question: record.text("question")?.trim().into(),
@@ -55,7 +55,7 @@ pub fn read(input: &Path) -> Result<Parts> {
                 choices: Vec::new(),
                 answer: vec![answer.into()],
                 scorer: None,
-            });
+            }));
         }
     }
     Ok(parts)

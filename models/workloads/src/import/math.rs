@@ -37,7 +37,7 @@ pub fn read(input: &Path) -> Result<Parts> {
             let value = record::json(&file)?;
             let record = Record::new(&file, "the file".into(), &value)?;
             let id = format!("{prefix}/{subject}/{number}");
-            parts.part(*part).push(item(id, &record)?);
+            parts.part(*part).push(record.sourced(item(id, &record)?));
         }
     }
     if !folders.is_empty() {
@@ -51,7 +51,7 @@ pub fn read(input: &Path) -> Result<Parts> {
                 Some(id) => id.trim_end_matches(".json").to_string(),
                 None => format!("{prefix}-{number}"),
             };
-            parts.part(part).push(item(id, &record)?);
+            parts.part(part).push(record.sourced(item(id, &record)?));
         }
     }
     Ok(parts)

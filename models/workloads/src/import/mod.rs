@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use crate::error::Problem;
 use crate::manifest;
 use crate::workload::{Part, Workload};
 use crate::{Error, Item, Result};
@@ -45,18 +46,86 @@ pub struct Imported {
     pub in_both: usize,
 }
 
+/// An item, and where in the input it stands.
+#[derive(Debug)]
+struct Sourced {
+    file: PathBuf,
+    /// The line, or the key.
+    place: String,
+    item: Item,
+}
+
 /// Items of the two parts, before they are written.
 #[derive(Debug, Default)]
 struct Parts {
-    train: Vec<Item>,
-    held_out: Vec<Item>,
+    train: Vec<Sourced>,
+    held_out: Vec<Sourced>,
 }
 
 impl Parts {
-    fn part(&mut self, part: Part) -> &mut Vec<Item> {
+    fn part(&mut self, part: Part) -> &mut Vec<Sourced> {
         match part {
             Part::Train => &mut self.train,
             Part::HeldOut => &mut self.held_out,
+        }
+    }
+
+    /// The items whose image is not there.
+    fn without_image(&self) -> Vec<Problem> {
+        let all = self.train.iter().chain(&self.held_out);
+        all.filter_map(|sourced| {
+            let image = sourced
+                .item
+                .image
+                .as_ref()
+                .filter(|image| !image.is_file())?;
+            Some(Problem {
+                file: sourced.file.clone(),
+                line: None,
+                what: format!(
+                    "{}: the image {} is not there",
+                    sourced.place,
+                    image.display()
+                ),
+                remedy: "put it there, or correct the path".into(),
+            })
+        })
+        .collect()
+    }
+
+    /// A problem of the workload in `draft`, told of the place in the input that it comes from.
+    fn told_of_input(&self, problem: Problem, draft: &Path, input: &Path) -> Problem {
+        let parts = [(Part::Train, &self.train), (Part::HeldOut, &self.held_out)];
+        let files = parts.map(|(part, items)| (draft.join(part.file_name()), items));
+        let source = problem.line.and_then(|line| {
+            let (_, items) = files.iter().find(|(file, _)| *file == problem.file)?;
+            items.get(line.checked_sub(1)?)
+        });
+        let mut what = problem.what;
+        for (file, items) in &files {
+            let named = format!("{}:", file.display());
+            // Another line that is told of: "the id 5 stands at train.jsonl:3 too".
+            while let Some(at) = what.find(&named) {
+                let digits = what[at + named.len()..]
+                    .bytes()
+                    .take_while(u8::is_ascii_digit);
+                let end = at + named.len() + digits.count();
+                let line: Option<usize> = what[at + named.len()..end].parse().ok();
+                let Some(other) = line.and_then(|line| items.get(line.checked_sub(1)?)) else {
+                    break;
+                };
+                let place = format!("{}: {}", other.file.display(), other.place);
+                what.replace_range(at..end, &place);
+            }
+        }
+        Problem {
+            file: source.map_or(input, |source| &source.file).into(),
+            line: None,
+            what: match source {
+                Some(source) => format!("{}: {what}", source.place),
+                None => what,
+            },
+            remedy: problem.remedy,
         }
     }
 }
@@ -83,13 +152,17 @@ pub fn import(layout: Layout, input: &Path, out: &Path, limit: Option<usize>) ->
     };
     let limit = limit.unwrap_or(usize::MAX);
     parts.held_out.truncate(limit);
-    let asked: HashSet<_> = parts.held_out.iter().map(asked).collect();
+    let asked: HashSet<_> = parts.held_out.iter().map(|s| asked(&s.item)).collect();
     let before = parts.train.len();
     parts
         .train
-        .retain(|item| !asked.contains(&self::asked(item)));
+        .retain(|sourced| !asked.contains(&self::asked(&sourced.item)));
     let in_both = before - parts.train.len();
     parts.train.truncate(limit);
+    let problems = parts.without_image();
+    if !problems.is_empty() {
+        return Err(Error::Invalid { problems });
+    }
 
     let failed = |file: &Path, action| {
         let file = file.to_path_buf();
@@ -120,7 +193,15 @@ pub fn import(layout: Layout, input: &Path, out: &Path, limit: Option<usize>) ->
             write(part.file_name(), lines(items, &base)?)?;
         }
     }
-    Workload::open(draft.path(), None)?;
+    Workload::open(draft.path(), None).map_err(|error| match error {
+        Error::Invalid { problems } => Error::Invalid {
+            problems: problems
+                .into_iter()
+                .map(|problem| parts.told_of_input(problem, draft.path(), input))
+                .collect(),
+        },
+        error => error,
+    })?;
     let kept = draft.keep();
     fs::rename(&kept, out).map_err(failed(out, "cannot be made"))?;
     set_readable(out).map_err(failed(out, "cannot be made readable"))?;
@@ -153,9 +234,9 @@ fn set_readable(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Items as `train.jsonl` and `held_out.jsonl` hold them; images as paths from `base`.
-fn lines(items: &[Item], base: &Path) -> Result<String> {
+fn lines(items: &[Sourced], base: &Path) -> Result<String> {
     let mut text = String::new();
-    for item in items {
+    for Sourced { item, .. } in items {
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.into(), value);
         put("id", item.id.clone().into());

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::Sourced;
 use crate::rows::kind;
-use crate::{Error, Result};
+use crate::{Error, Item, Result};
 
 /// Most bytes of a file that is imported.
 const MOST_BYTES: u64 = 4 << 30;
@@ -66,6 +67,15 @@ impl<'a> Record<'a> {
             let got = value.map_or("nothing", kind);
             self.fault(name, expected, got)
         })
+    }
+
+    /// The item that was made of this.
+    pub fn sourced(&self, item: Item) -> Sourced {
+        Sourced {
+            file: self.file.into(),
+            place: self.place.clone(),
+            item,
+        }
     }
 
     /// An error about a field.

@@ -42,7 +42,9 @@ pub fn read(input: &Path) -> Result<Parts> {
             "val" => continue,
             other => return Err(record.fault("split", "train, val or test", format!("{other:?}"))),
         };
-        parts.part(part).push(item(number, &record, &folder)?);
+        parts
+            .part(part)
+            .push(record.sourced(item(number, &record, &folder)?));
     }
     Ok(parts)
 }

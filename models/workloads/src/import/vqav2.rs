@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Record};
-use super::{Item, Parts, Result};
+use super::{Item, Parts, Result, Sourced};
 use crate::workload::Part;
 
 pub const MANIFEST: &str = r#"# Imported from the layout of VQA v2. An answer is right when three of the ten people gave it, or, where no answer was
@@ -75,7 +75,7 @@ pub fn read(input: &Path) -> Result<Parts> {
     Ok(parts)
 }
 
-fn items(questions: &Path, annotations: &Path, split: &str, images: &Path) -> Result<Vec<Item>> {
+fn items(questions: &Path, annotations: &Path, split: &str, images: &Path) -> Result<Vec<Sourced>> {
     let (asked, answered) = (record::json(questions)?, record::json(annotations)?);
     let mut answers = HashMap::new();
     let whole = Record::new(annotations, "the file".into(), &answered)?;
@@ -92,7 +92,7 @@ fn items(questions: &Path, annotations: &Path, split: &str, images: &Path) -> Re
         let answer = answers
             .remove(&id)
             .ok_or_else(|| record.fault("question_id", format!("an annotation of {id}"), "none"))?;
-        items.push(Item {
+        items.push(record.sourced(Item {
             id: id.to_string(),
             group: Some(format!("image-{image}")),
             question: record.text("question")?.trim().into(),
@@ -100,7 +100,7 @@ fn items(questions: &Path, annotations: &Path, split: &str, images: &Path) -> Re
             choices: Vec::new(),
             answer,
             scorer: None,
-        });
+        }));
     }
     Ok(items)
 }
