@@ -81,21 +81,19 @@ fn without_pair(text: &str) -> Option<&str> {
     })
 }
 
-/// The text without its last sign, or the run of marks that it ends in.
+/// The text without the sign that it ends in, however often that is repeated.
 fn without_end(text: &str) -> Option<&str> {
     let last = text.chars().next_back()?;
-    let rest = &text[..text.len() - last.len_utf8()];
-    let run = text.trim_end_matches(last);
-    let run = text.trim_end_matches(last);
-    match last {
-        '!' | '?' => (ends_a_word(rest) || rest.ends_with(ENDS)).then_some(rest),
+    let rest = text.trim_end_matches(last);
+    let ended = ends_a_word(rest) || rest.ends_with(ENDS);
+    let goes = match last {
+        '!' | '?' => ended,
         // Where it stands on both sides, `without_pair` decides.
-        '*' | '_' | '`' | '"' | '\'' => {
-            (!text.starts_with(last) && (ends_a_word(run) || run.ends_with(ENDS))).then_some(run)
-        }
-        '»' | '」' | '』' => Some(run),
-        _ => ENDS.contains(&last).then_some(run),
-    }
+        '*' | '_' | '`' | '"' | '\'' => ended && !text.starts_with(last),
+        '»' | '」' | '』' => true,
+        _ => ENDS.contains(&last),
+    };
+    goes.then_some(rest)
 }
 
 /// The text without the marks before it: "** Paris", behind "**Answer:".
