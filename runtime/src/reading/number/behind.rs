@@ -57,7 +57,7 @@ const CHANGING: [&str; 42] = [
 const MULTIPLYING: &str = "十百千万億亿兆萬半십백천만억조";
 
 /// Numbers in words, which may stand for a second answer.
-const NUMBERS: [&str; 29] = [
+pub const NUMBERS: [&str; 28] = [
     "zero",
     "one",
     "two",
@@ -86,7 +86,6 @@ const NUMBERS: [&str; 29] = [
     "seventy",
     "eighty",
     "ninety",
-    "half",
 ];
 
 /// What comes of looking at what stands behind a number.
@@ -184,7 +183,8 @@ impl Scan<'_> {
                     .is_some_and(char::is_alphabetic)
             }),
             // Millions, billions; a metre is written small.
-            "m" | "b" | "t" if first && (capital || word == "b") => capital || !spaced,
+            "m" | "b" if first => capital || (word == "b" && !spaced),
+            "t" if first => capital && !spaced,
             // An unknown of algebra.
             "x" | "y" | "z" if first => !spaced || next.is_empty(),
             "n" | "i" | "e" if first => !spaced,

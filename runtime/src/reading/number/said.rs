@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
 use super::Number;
-use super::behind::Behind;
-use crate::reading::plain::{CURRENCY, Plain};
+use super::behind::{Behind, NUMBERS};
+use crate::reading::plain::{COMMAND, CURRENCY, Plain};
 
 /// The plain characters of a text, looked at by their places.
 pub struct Scan<'a> {
@@ -55,13 +58,49 @@ impl Scan<'_> {
 
     /// Whether the hyphen at `at` begins a line and a space follows it: the mark of a list, and no sign.
     fn is_bullet(&self, at: usize) -> bool {
-        let first = at.checked_sub(1).and_then(|before| self.at(before)) == Some('\n');
-        first && self.at(at + 1).is_some_and(char::is_whitespace)
+        self.begins_line(at) && self.at(at + 1).is_some_and(char::is_whitespace)
+    }
+
+    fn begins_line(&self, at: usize) -> bool {
+        at.checked_sub(1).and_then(|before| self.at(before)) == Some('\n')
+    }
+
+    /// Whether `digit` and a full stop begin the line at `at`: an item of a list.
+    fn is_item(&self, at: usize, digit: char) -> bool {
+        self.begins_line(at)
+            && self.at(at) == Some(digit)
+            && self.at(at + 1) == Some('.')
+            && self.at(at + 2) == Some(' ')
+    }
+
+    /// Whether the first item of a list stands at `at`, with a number in it, and no second item behind it.
+    fn is_only_item(&self, at: usize) -> bool {
+        self.is_item(at, '1')
+            && self.number(self.lead(at + 2)).is_some()
+            && !(at..self.chars.len()).any(|i| self.is_item(i, '2'))
+    }
+
+    /// Whether `word` says the number that stands behind it in brackets: "eighteen (18)".
+    fn is_said_twice(&self, word: &str, end: usize) -> bool {
+        let bracket = self.spaces(end);
+        let value = NUMBERS.iter().position(|&name| name == word);
+        let inner = (self.at(bracket) == Some('(')).then(|| self.number(self.lead(bracket)));
+        match (value, inner.flatten()) {
+            (Some(value), Some((number, _))) => {
+                let value = if value <= 20 {
+                    value
+                } else {
+                    (value - 18) * 10
+                };
+                number.0 == BigRational::from(BigInt::from(value))
+            }
+            _ => false,
+        }
     }
 
     /// Past words and signs that say nothing but "here it comes".
     pub fn fillers(&self, mut at: usize) -> usize {
-        const FILLERS: [&str; 18] = [
+        const FILLERS: [&str; 24] = [
             "about",
             "approximately",
             "around",
@@ -80,6 +119,12 @@ impl Scan<'_> {
             "now",
             "the",
             "number",
+            "a",
+            "an",
+            "total",
+            "of",
+            "there",
+            "are",
         ];
         // Where the name that `at` lies in ends. Kept, so that a text of many names is gone through once.
         let mut named = at;
@@ -96,8 +141,19 @@ impl Scan<'_> {
             at = match self.at(at) {
                 Some(':' | '=' | '≈' | '\u{2014}') => at + 1,
                 Some('-') if self.is_bullet(at) => at + 1,
+                // A quotation, and not "> 18" in a sentence.
+                Some('>') if self.begins_line(at) => at + 1,
+                // A cell of a table, and not the size of a number.
+                Some('|')
+                    if self.at(at + 1) == Some(' ')
+                        && self.digit(self.spaces(at + 1)).is_some() =>
+                {
+                    at + 1
+                }
+                Some('1') if self.is_only_item(at) => at + 2,
                 _ if self.at(named) == Some('=') => named + 1,
                 _ if FILLERS.contains(&word.as_str()) => end,
+                _ if self.is_said_twice(&word, end) => end,
                 _ => return at,
             };
         }
@@ -106,11 +162,16 @@ impl Scan<'_> {
     /// The number that is said at `at`, and its place in the text.
     pub fn said(&self, at: usize) -> Option<(Number, Range<usize>)> {
         let start = self.fillers(at);
-        let (number, end) = self.number(start)?;
+        if self.is_item(start, '1') {
+            return None;
+        }
+        let Some((number, end)) = self.number(start) else {
+            return self.root(start);
+        };
         let here = || self.place(start, end).map(|place| (number.clone(), place));
         match self.behind(&number, end) {
             Behind::Clear => here(),
-            Behind::Unclear => None,
+            Behind::Unclear => self.solved(end),
             Behind::Equals => self.result(end).or_else(here),
             Behind::Calculation => self.result(end),
         }
@@ -136,6 +197,44 @@ impl Scan<'_> {
             Behind::Clear => Some((number, self.place(start, end)?)),
             _ => None,
         }
+    }
+
+    /// The result of a calculation that begins with a root, `\sqrt{324} = 18`, if it has no letters.
+    fn root(&self, start: usize) -> Option<(Number, Range<usize>)> {
+        let equals = self.skip(start, |c| c != '=' && !c.is_alphabetic());
+        let whole = matches!(self.at(start), Some(COMMAND | '√'))
+            && self.at(equals) == Some('=')
+            && (start..equals).any(|i| self.digit(i).is_some());
+        whole.then(|| self.result(start)).flatten()
+    }
+
+    /// What an equation's unknown, which stands at `at`, is said to be behind it: `3x = 54, x = 18`.
+    fn solved(&self, at: usize) -> Option<(Number, Range<usize>)> {
+        const THEN: [&str; 6] = ["so", "then", "thus", "hence", "therefore", "and"];
+        let unknown = self.word(at);
+        if unknown.chars().count() != 1 || self.at(self.spaces(at + 1)) != Some('=') {
+            return None;
+        }
+        let end = self.sentence(at);
+        let mut equals = (at..end).filter(|&i| matches!(self.chars[i].char, '=' | '≈'));
+        let (Some(_), Some(last), None) = (equals.next(), equals.next(), equals.next()) else {
+            return None;
+        };
+        let back = |end: usize, wanted: fn(char) -> bool| {
+            (0..end)
+                .rev()
+                .find(|&i| !wanted(self.chars[i].char))
+                .map_or(0, |i| i + 1)
+        };
+        let name = back(back(last, |c| c == ' '), char::is_alphabetic);
+        let before = back(name, |c| c == ' ');
+        let apart = match before.checked_sub(1).and_then(|i| self.at(i)) {
+            Some(',' | ';' | '→' | '⇒' | COMMAND) => true,
+            _ => THEN.contains(&self.word(back(before, char::is_alphabetic)).as_str()),
+        };
+        (apart && self.word(name) == unknown)
+            .then(|| self.result(at))
+            .flatten()
     }
 
     /// The end of the sentence: a full stop before a space, or the end of a line.

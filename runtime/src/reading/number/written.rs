@@ -25,8 +25,13 @@ impl Scan<'_> {
             _ => return None,
         };
         let at = self.skip(at, |c| matches!(c, '{' | CURRENCY));
-        let (value, end) = self.unsigned(at)?;
-        let (value, end) = self.scaled(value, end)?;
+        // "-(5)"
+        let bracket = negative && self.at(at) == Some('(');
+        let (value, end) = self.unsigned(at + usize::from(bracket))?;
+        if bracket && self.at(end) != Some(')') {
+            return None;
+        }
+        let (value, end) = self.scaled(value, end + usize::from(bracket))?;
         Some((Number(if negative { -value } else { value }), end))
     }
 
@@ -82,6 +87,14 @@ impl Scan<'_> {
         }
         if inner > end
             && let Some((part, end)) = self.slashed(inner)
+            && part < BigRational::from(BigInt::from(1))
+        {
+            return Some((value + part, end));
+        }
+        // "3 and 1/2"
+        let and = self.spaces(end);
+        if self.word(and) == "and"
+            && let Some((part, end)) = self.slashed(self.spaces(and + 3))
             && part < BigRational::from(BigInt::from(1))
         {
             return Some((value + part, end));
@@ -246,8 +259,20 @@ impl Scan<'_> {
         Some((value, end))
     }
 
-    /// `^3`, `^{-3}`: the exponent, if it is not too large, and its end.
+    /// `^3`, `^{-3}`, `³`: the exponent, if it is not too large, and its end.
     pub fn raised(&self, at: usize) -> Option<(Option<i64>, usize)> {
+        const SUPERSCRIPTS: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+        let negative = self.at(at) == Some('⁻');
+        let first = at + usize::from(negative);
+        let end = self.skip(first, |c| SUPERSCRIPTS.contains(c));
+        if end > first {
+            let exponent = self.chars[first..end].iter().try_fold(0i64, |value, p| {
+                let digit = SUPERSCRIPTS.chars().position(|c| c == p.char)?;
+                let value = value * 10 + i64::try_from(digit).ok()?;
+                (value <= MOST_EXPONENT).then_some(value)
+            });
+            return Some((exponent.map(|e| if negative { -e } else { e }), end));
+        }
         if self.at(at) != Some('^') {
             return None;
         }
