@@ -220,8 +220,13 @@ impl AnswerReader {
         match &self.read_as {
             AnswerKind::Number => number(rest).map(|(_, place)| words(&rest[place])),
             kind => {
-                let line = rest.trim_start().lines().next()?;
-                kind.reads(line).then(|| words(line))
+                let mut lines = rest.lines().filter(|line| !line.trim().is_empty());
+                let line = lines.next()?;
+                // A list of choices names none of them.
+                let other = lines.next().filter(|next| kind.reads(next));
+                let several =
+                    other.is_some_and(|next| kind.canonical(next) != kind.canonical(line));
+                (kind.reads(line) && !several).then(|| words(line))
             }
         }
     }
@@ -394,7 +399,19 @@ mod tests {
             let found = reader.read(text).unwrap();
             assert!(found.is_same(&reader.kind().found("B")), "{text}");
         }
-        assert_eq!(read(mark, choices.clone(), "the answer is green"), None);
+        for text in [
+            "the answer is green",
+            "the answer is A\nB",
+            "the answer is:\n\n(A) one\n\n(B) two",
+        ] {
+            assert_eq!(read(mark, choices.clone(), text), None, "{text}");
+        }
+        for text in [
+            "the answer is A\n\nA. one",
+            "the answer is A\n\nB is too many.",
+        ] {
+            assert!(read(mark, choices.clone(), text).is_some(), "{text}");
+        }
         assert_eq!(
             read("is (.+)", choices, "is green").as_deref(),
             Some("green")
