@@ -172,6 +172,7 @@ impl Scan<'_> {
         match self.behind(&number, end) {
             Behind::Clear => here(),
             Behind::Unclear => self.solved(end),
+            Behind::Equals if self.is_equation(end) => None,
             Behind::Equals => self.result(end).or_else(here),
             Behind::Calculation => self.result(end),
         }
@@ -191,6 +192,14 @@ impl Scan<'_> {
         let equals = (from..end)
             .rev()
             .find(|&i| matches!(self.chars[i].char, '=' | '≈'))?;
+        // `3 + x = 5` is no calculation.
+        if self.unknown(from, equals).is_some() {
+            return None;
+        }
+        self.result_behind(equals)
+    }
+
+    fn result_behind(&self, equals: usize) -> Option<(Number, Range<usize>)> {
         let start = self.fillers(equals + 1);
         let (number, end) = self.number(start)?;
         match self.behind(&number, end) {
@@ -233,8 +242,32 @@ impl Scan<'_> {
             _ => THEN.contains(&self.word(back(before, char::is_alphabetic)).as_str()),
         };
         (apart && self.word(name) == unknown)
-            .then(|| self.result(at))
+            .then(|| self.result_behind(last))
             .flatten()
+    }
+
+    /// The first unknown of algebra from `from` to `to`; an x before a number is a sign of multiplication.
+    fn unknown(&self, from: usize, to: usize) -> Option<usize> {
+        let letter =
+            |at: Option<usize>| at.and_then(|i| self.at(i)).is_some_and(char::is_alphabetic);
+        (from..to).find(|&i| {
+            let alone = !letter(i.checked_sub(1)) && !letter(Some(i + 1));
+            match self.chars[i].char {
+                'x' => alone && self.digit(self.lead(i + 1)).is_none(),
+                'y' | 'z' | 'n' => alone,
+                _ => false,
+            }
+        })
+    }
+
+    /// Whether the number that ends at `from` is said to be equal to something with an unknown in it: `54 = 3x`, and not
+    /// `18 = x`.
+    fn is_equation(&self, from: usize) -> bool {
+        let end = self.sentence(from);
+        self.unknown(from, end).is_some_and(|unknown| {
+            let alone = self.skip(from, |c| c.is_whitespace() || "={}()¤".contains(c)) == unknown;
+            !(alone && self.decoration(unknown + 1) >= end)
+        })
     }
 
     /// The end of the sentence: a full stop before a space, or the end of a line.
