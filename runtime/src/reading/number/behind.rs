@@ -8,7 +8,13 @@ use crate::reading::plain::{COMMAND, CURRENCY, FRACTION};
 const UNIT_WORDS: usize = 3;
 
 /// Words behind a number that change its value.
-const CHANGING: [&str; 42] = [
+const CHANGING: [&str; 48] = [
+    "mil",
+    "mio",
+    "mrd",
+    "bil",
+    "kk",
+    "tens",
     "lakh",
     "lakhs",
     "crore",
@@ -162,6 +168,7 @@ impl Scan<'_> {
             {
                 return Some(Behind::Calculation);
             }
+            "plus" | "minus" | "times" | "over" | "divided" if self.is_unknown(after) => true,
             "because" | "since" | "as" | "so" | "which" | "that" => return Some(Behind::Clear),
             // "10 to the power of 3", and not "18 to the nearest whole number"
             "to" if first && next == "the" => {
@@ -309,9 +316,9 @@ impl Scan<'_> {
 
     /// Whether a number follows, in digits or in words, behind "or", "maybe", "x =" and the like.
     fn answer_follows(&self, at: usize) -> bool {
-        const HEDGES: [&str; 13] = [
-            "or", "and", "to", "maybe", "perhaps", "possibly", "probably", "even", "also", "about",
-            "a", "an", "then",
+        const HEDGES: [&str; 18] = [
+            "no", "sorry", "wait", "actually", "rather", "or", "and", "to", "maybe", "perhaps",
+            "possibly", "probably", "even", "also", "about", "a", "an", "then",
         ];
         let mut at = at;
         loop {
@@ -337,8 +344,20 @@ impl Scan<'_> {
         let next = self.lead(comma + 1);
         let word = self.word(next);
         let after = next + word.chars().count();
-        // "18, or 20"
-        if matches!(word.as_str(), "or" | "and") && self.answer_follows(after) {
+        // "18, or 20", "18, no, 20"
+        if matches!(
+            word.as_str(),
+            "or" | "and"
+                | "no"
+                | "sorry"
+                | "wait"
+                | "actually"
+                | "rather"
+                | "then"
+                | "maybe"
+                | "perhaps"
+        ) && self.answer_follows(after)
+        {
             return true;
         }
         // "x = 3, y = 5"
@@ -423,6 +442,11 @@ mod tests {
             "1-to-3",
             "5 below zero",
             "18 is wrong, it is 20",
+            "18, no, 20",
+            "18, sorry 20",
+            "5 mil",
+            "5 minus x",
+            "5 over x",
             "3 + x = 5",
             "5(x+1) = 10",
             "18 - x = 3",

@@ -302,7 +302,9 @@ impl Scan<'_> {
         let mut value = value;
         let mut end = end;
         loop {
-            let at = self.spaces(self.skip(end, |c| matches!(c, '}' | CURRENCY)));
+            let at = self.skip(end, |c| {
+                c.is_whitespace() || matches!(c, '{' | '}' | CURRENCY)
+            });
             let word = self.word(at);
             let by: i64 = match word.as_str() {
                 "dozen" => 12,
