@@ -281,5 +281,6 @@ fn search_settings_that_are_not_followed_are_said() {
     };
     let notes = engine.ask(&question, &options, &mut |_| {}).unwrap().notes;
     assert_eq!(notes.len(), 2, "{notes:?}");
-    assert!(notes[0].contains("4 beams") && notes[1].contains("100 tokens"));
+    assert!(notes[0].contains("num_beams is 4"), "{notes:?}");
+    assert!(notes[1].contains("max_length is 100"), "{notes:?}");
 }
