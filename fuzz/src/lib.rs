@@ -24,8 +24,11 @@ use tempfile::TempDir;
 /// Reads bytes, in a folder of its own where the reader takes a file, and says whether they were accepted.
 pub type Reader = Box<dyn FnMut(&[u8]) -> bool>;
 
+/// Makes a reader with what it needs.
+pub type MakeReader = fn() -> Reader;
+
 /// Every reader, under the name of its fuzz target and of its folder of seeds.
-pub const READERS: [(&str, fn() -> Reader); 13] = [
+pub const READERS: [(&str, MakeReader); 13] = [
     ("graph", graph),
     ("config", config),
     ("tokenizer", tokenizer),
