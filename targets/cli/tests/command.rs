@@ -289,8 +289,13 @@ fn what_cannot_be_done_is_said_with_its_remedy_and_status_1() {
         &["--answer-pattern"],
     );
     assert_refused(
-        &run(&["ask", &"word ".repeat(5000), "--package", tiny]),
+        &run(&["ask", &"word ".repeat(1500), "--package", tiny]),
         &["tokens", "shorten the question"],
+    );
+    // More than any text of so many tokens can have: refused before it is cut into tokens.
+    assert_refused(
+        &run(&["ask", &"word ".repeat(5000), "--package", tiny]),
+        &["bytes of text", "shorten the question"],
     );
     let without = curt(&["ask", "x"])
         .env("ORT_DYLIB_PATH", "/no/such/library.so")
