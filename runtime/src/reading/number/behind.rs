@@ -1,7 +1,7 @@
 //! Whether what stands behind a number changes it or makes it a part of something else. Where it may, nothing is read.
 
 use super::Number;
-use super::said::Scan;
+use super::scan::Scan;
 use crate::reading::plain::{COMMAND, CURRENCY, FRACTION};
 
 /// Words of a unit behind a number: "18 apples a day".

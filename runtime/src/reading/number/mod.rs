@@ -2,6 +2,7 @@
 
 mod behind;
 mod said;
+mod scan;
 mod written;
 
 use std::fmt;
@@ -11,7 +12,7 @@ use num_rational::BigRational;
 use num_traits::Signed;
 
 use super::plain::plain;
-use said::Scan;
+use scan::Scan;
 
 /// As much of a text as is looked at for one number, in bytes.
 const REACH_BYTES: usize = 2_000;

@@ -7,55 +7,10 @@ use num_rational::BigRational;
 
 use super::Number;
 use super::behind::{Behind, NUMBERS};
-use crate::reading::plain::{COMMAND, CURRENCY, Plain};
-
-/// The plain characters of a text, looked at by their places.
-pub struct Scan<'a> {
-    pub chars: &'a [Plain],
-}
+use super::scan::Scan;
+use crate::reading::plain::{COMMAND, CURRENCY};
 
 impl Scan<'_> {
-    pub fn at(&self, at: usize) -> Option<char> {
-        self.chars.get(at).map(|p| p.char)
-    }
-
-    pub fn digit(&self, at: usize) -> Option<u32> {
-        self.at(at).and_then(|c| c.to_digit(10))
-    }
-
-    pub fn skip(&self, at: usize, wanted: impl Fn(char) -> bool) -> usize {
-        (at..self.chars.len())
-            .find(|&i| !wanted(self.chars[i].char))
-            .unwrap_or(self.chars.len())
-    }
-
-    pub fn spaces(&self, at: usize) -> usize {
-        self.skip(at, char::is_whitespace)
-    }
-
-    /// Past brackets, currencies and spaces before a number.
-    pub fn lead(&self, at: usize) -> usize {
-        self.skip(at, |c| {
-            c.is_whitespace() || matches!(c, '{' | '(' | '[' | '~' | CURRENCY)
-        })
-    }
-
-    /// Past what may stand behind a number without changing it.
-    pub fn decoration(&self, at: usize) -> usize {
-        self.skip(at, |c| {
-            c.is_whitespace() || matches!(c, '}' | ')' | ']' | '%' | '°' | '~' | CURRENCY)
-        })
-    }
-
-    /// A word of letters, in small letters.
-    pub fn word(&self, at: usize) -> String {
-        let end = self.skip(at, char::is_alphabetic);
-        self.chars[at..end]
-            .iter()
-            .flat_map(|p| p.char.to_lowercase())
-            .collect()
-    }
-
     /// Whether the hyphen at `at` begins a line and a space follows it: the mark of a list, and no sign.
     fn is_bullet(&self, at: usize) -> bool {
         self.begins_line(at) && self.at(at + 1).is_some_and(char::is_whitespace)

@@ -5,7 +5,7 @@ use num_rational::BigRational;
 use num_traits::Zero;
 
 use super::Number;
-use super::said::Scan;
+use super::scan::Scan;
 use crate::reading::plain::{CURRENCY, FRACTION};
 
 /// More digits than any answer has; a number of more is not read.

@@ -70,7 +70,7 @@ fn everyone_names_the_same_version() {
             format!("\"onnxruntime=={VERSION}\""),
         ),
         (
-            "targets/cli/src/locate.rs",
+            "targets/command/src/locate.rs",
             format!("ONNXRUNTIME: &str = \"{VERSION}\""),
         ),
     ] {
