@@ -17,7 +17,7 @@ use super::apart::{Limits, NoResult, apart, caught};
 use crate::error::{Error, Result};
 use crate::files;
 use file::Parts;
-use limits::Growth;
+use limits::{Growth, Refusal};
 
 /// Most bytes of a tokenizer: those of public models have up to 35 MB.
 pub(super) const TOKENIZER_BYTES: u64 = 256 << 20;
@@ -85,31 +85,35 @@ impl TextCodec {
             time: TIME,
             cancelled: &|| false,
         };
-        let built = apart(&limits, move || Parts::read(&text).map(Self::new));
+        let built = apart(&limits, move || Parts::read(&text).and_then(Self::new));
         built
             .map_err(failed)?
             .map_err(|refusal| Error::package(file, refusal.field, refusal.expected, refusal.got))
     }
 
-    fn new(parts: Parts) -> Self {
+    fn new(parts: Parts) -> std::result::Result<Self, Refusal> {
         let mut tokenizer = Tokenizer::new(parts.model);
-        tokenizer.with_normalizer(parts.normalizer);
+        tokenizer
+            .with_normalizer(parts.normalizer)
+            .map_err(|error| Refusal::new("normalizer", "one that reads its own tokens", error))?;
         tokenizer.with_pre_tokenizer(parts.pre_tokenizer);
         tokenizer.with_post_processor(parts.post_processor);
         tokenizer.with_decoder(parts.decoder);
-        tokenizer.add_tokens(&parts.added);
+        tokenizer
+            .add_tokens(parts.added)
+            .map_err(|error| Refusal::new("added_tokens", "tokens that can be added", error))?;
         let model = tokenizer.get_model();
         let added = tokenizer.get_added_vocabulary().get_vocab().keys();
         let beyond = added.filter(|token| model.token_to_id(token).is_none());
         let vocabulary = model.get_vocab_size() + beyond.count();
-        Self {
+        Ok(Self {
             tokenizer: Arc::new(tokenizer),
             vocabulary,
             longest_token: parts.longest_token,
             growth: parts.growth,
             grows: limits::decoded_text_grows(&parts.decoder_file),
             reads_bytes: limits::reads_bytes(&parts.decoder_file),
-        }
+        })
     }
 
     /// Token ids of a rendered prompt. Special tokens written in the text are recognised; none are added.
