@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::composed::composed;
 use super::loose::loose;
 use super::{Number, choice, number, words};
 
@@ -11,7 +12,7 @@ use super::{Number, choice, number, words};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerKind {
-    /// The same text is the same answer, white space apart.
+    /// The same text is the same answer, white space apart, however its characters are [`composed`](super::composed).
     #[default]
     Text,
     /// As [`Self::Text`], and neither capitals count nor what stands around it: quotes, emphasis, a full stop. Signs that can
@@ -54,6 +55,8 @@ impl AnswerKind {
     /// The one form of all answers that are the same as `text`: two answers are the same where these are equal. A text that
     /// is none of this kind stands for itself.
     pub fn canonical(&self, text: &str) -> String {
+        let text = composed(text);
+        let text = text.as_ref();
         let read = match self {
             AnswerKind::Text => None,
             AnswerKind::IgnoreCase => Some(loose(text)),

@@ -1,5 +1,6 @@
 //! Texts of which neither capitals count nor what stands around them.
 
+use super::composed::composed;
 use super::words;
 
 /// What ends a sentence or a clause.
@@ -21,10 +22,10 @@ const PAIRS: [(&str, &str); 11] = [
 ];
 
 /// `text` with single spaces, in small letters, and with one form for characters that are written in several: `ß` is `ss`,
-/// a curly apostrophe is `'`, a full-width letter is the plain one.
+/// a curly apostrophe is `'`, a full-width letter is the plain one, an `e` and its accent are `é`.
 pub fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for char in words(text).chars() {
+    for char in composed(&words(text)).chars() {
         match char {
             'ß' | 'ẞ' => out.push_str("ss"),
             'ς' => out.push('σ'),

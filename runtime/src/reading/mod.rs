@@ -16,6 +16,7 @@
 
 mod boxed;
 mod choice;
+mod composed;
 mod kind;
 mod loose;
 mod number;
@@ -31,6 +32,7 @@ use crate::error::{Error, Result};
 
 pub use boxed::boxed;
 pub use choice::choice;
+pub use composed::composed;
 pub use kind::{AnswerKind, FoundAnswer};
 pub use loose::fold;
 pub use number::{Number, number};
@@ -87,7 +89,7 @@ impl AnswerReader {
             Place::Boxed
         } else {
             Place::Pattern(
-                Regex::new(pattern)
+                Regex::new(&composed(pattern))
                     .map_err(|e| Error::option("answer_pattern", "a regular expression", e))?,
             )
         };
@@ -131,8 +133,11 @@ impl AnswerReader {
         &self.kind
     }
 
-    /// The answer in `text`, or `None` where it has none.
+    /// The answer in `text`, or `None` where it has none. Pattern and text are compared in their [`composed`] form, which the
+    /// answer is in, too.
     pub fn read(&self, text: &str) -> Option<FoundAnswer> {
+        let text = composed(text);
+        let text = text.as_ref();
         let found = match &self.place {
             Place::Boxed => {
                 let inner = boxed(text)?;
@@ -362,13 +367,48 @@ mod tests {
         let bare = |text: &str| read(r"(\d+)", Some(AnswerKind::Number), text);
         assert_eq!(bare("so 18.5").as_deref(), Some("18.5"));
         assert_eq!(bare("so -5").as_deref(), Some("-5"));
-        // Said in words: it votes, as what it is.
-        let words = read(
-            r"answer is (.+)",
-            Some(AnswerKind::Number),
-            "answer is eighteen",
-        );
-        assert_eq!(words.as_deref(), Some("eighteen"));
+        // Said in words that are no number: it votes, as what it is.
+        for said in ["eighteen", "not known"] {
+            let words = read(
+                r"answer is (.+)",
+                Some(AnswerKind::Number),
+                &format!("answer is {said}"),
+            );
+            assert_eq!(words.as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn how_a_character_is_composed_does_not_count() {
+        let (one, two) = ("caf\u{E9} cr\u{E8}me", "cafe\u{301} cre\u{300}me");
+        for kind in [
+            AnswerKind::Text,
+            AnswerKind::IgnoreCase,
+            AnswerKind::Number,
+            AnswerKind::Choice(vec![one.into(), "th\u{E9}".into()]),
+            AnswerKind::Choice(vec![two.into(), "the\u{301}".into()]),
+        ] {
+            for pattern in [
+                r"r\u{E9}ponse:? (.+)",
+                "r\u{E9}ponse:? (.+)",
+                "re\u{301}ponse:? (.+)",
+            ] {
+                let reader = AnswerReader::new(pattern, Some(kind.clone())).unwrap();
+                let found = [one, two].map(|said| {
+                    let found = reader.read(&format!("La r\u{E9}ponse: {said}")).unwrap();
+                    let other = reader.read(&format!("La re\u{301}ponse: {said}")).unwrap();
+                    assert!(found.is_same(&other), "{pattern} {kind:?}");
+                    found
+                });
+                assert!(found[0].is_same(&found[1]), "{pattern} {kind:?}");
+                assert!(found[0].is_same(&kind.found(two)), "{pattern} {kind:?}");
+            }
+            assert!(
+                !kind.found("caf\u{E9}").is_same(&kind.found("cafe")),
+                "{kind:?}"
+            );
+        }
+        assert_eq!(fold("\u{212B}ngstr\u{F6}m"), fold("A\u{30A}ngstro\u{308}m"));
     }
 
     #[test]

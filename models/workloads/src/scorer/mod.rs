@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use curt::AnswerKind;
-use curt::reading::{Number, choice};
+use curt::reading::{Number, choice, composed};
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -160,7 +160,7 @@ impl Scorer {
                     ));
                 }
                 Scorer::Regex => {
-                    if let Err(e) = Regex::new(answer) {
+                    if let Err(e) = Regex::new(&composed(answer)) {
                         return Err((
                             format!("the answer {answer:?} is no regular expression ({e})"),
                             "correct it, or name another scorer".into(),
@@ -210,11 +210,11 @@ impl Scorer {
                 wanted.any(|wanted| contains::contains(given, wanted))
             }
             Scorer::Regex => {
-                let given = answer.unwrap_or(text);
+                let given = composed(answer.unwrap_or(text));
                 for wanted in &item.answer {
-                    if Regex::new(wanted)
+                    if Regex::new(&composed(wanted))
                         .map_err(|e| e.to_string())?
-                        .is_match(given)
+                        .is_match(&given)
                     {
                         return Ok(true);
                     }

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use curt::reading::composed;
+
 use crate::error::Problem;
 use crate::read::Placed;
 use crate::scorer::Scorer;
@@ -79,5 +81,6 @@ fn choices(item: &Item, gold: &str) -> Vec<String> {
 }
 
 fn same_words(a: &str, b: &str) -> bool {
+    let (a, b) = (composed(a), composed(b));
     a.split_whitespace().eq(b.split_whitespace())
 }

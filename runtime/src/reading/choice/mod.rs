@@ -2,6 +2,7 @@
 
 mod rest;
 
+use super::composed::composed;
 use super::number::Number;
 use super::plain::{CURRENCY, plain};
 
@@ -226,7 +227,7 @@ fn only(named: impl Iterator<Item = bool>) -> Option<usize> {
 /// The text without what is put around it, its words with single spaces.
 fn bare(text: &str) -> String {
     let mut kept = String::new();
-    for part in plain(text, usize::MAX) {
+    for part in plain(&composed(text), usize::MAX) {
         match part.char {
             '{' | '}' | '「' | '」' | '『' | '』' => {}
             '。' => kept.push_str(". "),
