@@ -323,7 +323,12 @@ mod tests {
                 Some("18"),
             ),
             ("The answer is 18. Or the answer is 18 or 21.", None),
-            ("The answer is eighteen.", None),
+            ("The answer is eighteen.", Some("eighteen")),
+            (
+                "The answer is 18. I hope this answer is one of help.",
+                Some("18"),
+            ),
+            ("The answer is 18 I mean 20.", None),
         ] {
             assert_eq!(read(text).as_deref(), found, "{text}");
         }
@@ -473,10 +478,12 @@ mod tests {
         assert!(same(AnswerKind::IgnoreCase, "U.S.", "u.s."));
         assert!(!same(AnswerKind::IgnoreCase, "*", "."));
         assert!(!same(AnswerKind::IgnoreCase, "2.50", "2"));
-        for other in ["$18", "18.00", "$18.00", "18.0", "018", "1.8e1", "36/2"] {
+        for other in [
+            "$18", "18.00", "$18.00", "18.0", "018", "1.8e1", "36/2", "eighteen",
+        ] {
             assert!(same(AnswerKind::Number, "18", other), "{other}");
         }
-        assert!(!same(AnswerKind::Number, "18", "eighteen"));
+        assert!(!same(AnswerKind::Number, "18", "eighteenth"));
         assert!(!same(AnswerKind::Letter, "B", "both"));
     }
 

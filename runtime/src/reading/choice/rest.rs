@@ -20,7 +20,17 @@ const JOINING: [&str; 12] = [
     "versus",
 ];
 /// Words behind which a letter alone is another choice: "or B is possible".
-const DOUBTING: [&str; 5] = ["or", "maybe", "perhaps", "possibly", "probably"];
+const DOUBTING: [&str; 9] = [
+    "or",
+    "maybe",
+    "perhaps",
+    "possibly",
+    "probably",
+    "i mean",
+    "i meant",
+    "make that",
+    "make it",
+];
 /// Words that take back what was said.
 const RETRACTING: [&str; 9] = [
     "wait",
@@ -264,6 +274,9 @@ mod tests {
             "one: no, two",
             "one, not",
             "A, no, B",
+            "A, I mean B",
+            "A. I meant two",
+            "A, make that B",
             "A. Hmm, wait",
             "A is wrong, B",
             "A - no",

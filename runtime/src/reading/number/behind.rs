@@ -1,98 +1,15 @@
 //! Whether what stands behind a number changes it or makes it a part of something else. Where it may, nothing is read.
 
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
 use super::Number;
+use super::changing::changes;
 use super::scan::Scan;
 use crate::reading::plain::{COMMAND, CURRENCY, FRACTION};
 
 /// Words of a unit behind a number: "18 apples a day".
 const UNIT_WORDS: usize = 3;
-
-/// Words behind a number that change its value.
-const CHANGING: [&str; 48] = [
-    "mil",
-    "mio",
-    "mrd",
-    "bil",
-    "kk",
-    "tens",
-    "lakh",
-    "lakhs",
-    "crore",
-    "crores",
-    "score",
-    "gross",
-    "dozen",
-    "dozens",
-    "hundred",
-    "hundreds",
-    "thousand",
-    "thousands",
-    "million",
-    "millions",
-    "billion",
-    "billions",
-    "trillion",
-    "trillions",
-    "bn",
-    "mn",
-    "k",
-    "half",
-    "halves",
-    "third",
-    "thirds",
-    "quarter",
-    "quarters",
-    "fourth",
-    "fourths",
-    "fifths",
-    "sixths",
-    "sevenths",
-    "eighths",
-    "ninths",
-    "tenth",
-    "tenths",
-    "pi",
-    "sqrt",
-    "squared",
-    "cubed",
-    "factorial",
-    "raised",
-];
-
-/// Characters of Chinese, Japanese and Korean that multiply the number before them, or add a half.
-const MULTIPLYING: &str = "十百千万億亿兆萬半십백천만억조";
-
-/// Numbers in words, which may stand for a second answer.
-pub const NUMBERS: [&str; 28] = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-];
 
 /// What comes of looking at what stands behind a number.
 pub enum Behind {
@@ -133,7 +50,7 @@ impl Scan<'_> {
                     from = self.raised(at).map_or(at, |(_, end)| end);
                 }
                 c if c.is_alphabetic() => {
-                    if let Some(told) = self.behind_word(at, word == 0, at > end) {
+                    if let Some(told) = self.behind_word(number, at, word == 0, at > end) {
                         return told;
                     }
                     let unit = self.word(at);
@@ -151,7 +68,7 @@ impl Scan<'_> {
 
     /// What the word at `at` makes of the number before it: the `first` behind it or not, `spaced` from it or not. `None`
     /// for the word of a unit.
-    fn behind_word(&self, at: usize, first: bool, spaced: bool) -> Option<Behind> {
+    fn behind_word(&self, number: &Number, at: usize, first: bool, spaced: bool) -> Option<Behind> {
         let word = self.word(at);
         let after = at + word.chars().count();
         let capital = self.at(at).is_some_and(char::is_uppercase);
@@ -173,10 +90,14 @@ impl Scan<'_> {
             // "10 to the power of 3", and not "18 to the nearest whole number"
             "to" if first && next == "the" => {
                 let power = self.word(self.spaces(self.spaces(after) + next.len()));
-                power == "power" || known(&power, &CHANGING) || self.answer_follows(after)
+                power == "power" || changes(&power) || self.answer_follows(after)
             }
+            "point" => self.number_follows(after),
+            // Coins and parts of a year; up to four may be fourths.
+            "quarters" if first && number.0 > BigRational::from(BigInt::from(4)) => false,
             "below" => known(&next, &["zero", "freezing"]),
-            "not" => !self.number_follows(after),
+            "not" if self.number_follows(after) => return Some(Behind::Clear),
+            "not" => true,
             "wrong" | "incorrect" | "false" | "impossible" => true,
             "more" | "less" | "fewer" if next == "than" => {
                 self.number_follows(self.spaces(after) + next.len())
@@ -196,9 +117,11 @@ impl Scan<'_> {
             "x" | "y" | "z" if first => !spaced || next.is_empty(),
             "n" | "i" | "e" if first => !spaced,
             word if first => {
-                known(word, &CHANGING)
-                    || word.ends_with("ths") && !known(word, &["months", "baths", "paths", "myths"])
-                    || word.contains(|c| MULTIPLYING.contains(c))
+                changes(word)
+                    // "2 million five hundred thousand", and not "5 two-inch nails"
+                    || self
+                        .spoken(at)
+                        .is_some_and(|(_, end)| self.at(end) != Some('-'))
                     || (word.chars().count() == 1
                         && word.contains(|c| matches!(c, 'α'..='λ' | 'ν'..='ω')))
             }
@@ -228,12 +151,13 @@ impl Scan<'_> {
                 let after = at + 1 + word.chars().count();
                 let range = matches!(word.as_str(), "to" | "or" | "and" | "by" | "in")
                     && self.number_follows(self.skip(after, |c| c == '-'));
-                unclear(range || CHANGING.contains(&word.as_str()))
+                unclear(range || changes(&word))
             }
             Some('<' | '>' | '≤' | '≥' | '√' | COMMAND | FRACTION | '²' | '³') if first => {
                 Behind::Unclear
             }
-            Some('(' | '[') if first => self.behind_bracket(at, joined),
+            Some('[') if first && self.is_reference(at) => Behind::Clear,
+            Some('(' | '[') if first => self.behind_bracket(number, at, joined),
             Some(',') => unclear(self.is_list(at)),
             // "0.(3)", "0.\overline{3}"
             Some('.') if first && matches!(next, Some('(' | '{' | COMMAND | FRACTION)) => {
@@ -265,13 +189,18 @@ impl Scan<'_> {
     }
 
     /// Behind a bracket that opens: a factor, `2(3)`, `5(x+1)`; a second answer, "18 (or 20)"; or something that is said.
-    fn behind_bracket(&self, at: usize, joined: bool) -> Behind {
+    fn behind_bracket(&self, number: &Number, at: usize, joined: bool) -> Behind {
         let inner = self.lead(at + 1);
         if self.answer_follows(inner) && self.number(inner).is_none() {
             return Behind::Unclear;
         }
-        if let Some((_, end)) = self.number(inner) {
+        if let Some((said, end)) = self.number(inner) {
             let end = self.spaces(end);
+            // "18 (eighteen)"
+            let words = self.spoken(inner).is_some();
+            if words && said == *number && matches!(self.at(end), Some(')' | ']')) {
+                return Behind::Clear;
+            }
             let close = self.skip(end, |c| !matches!(c, ')' | ']'));
             let calculates = matches!(
                 self.at(end),
@@ -285,6 +214,33 @@ impl Scan<'_> {
             return Behind::Calculation;
         }
         Behind::Clear
+    }
+
+    /// Whether the bracket at `at` is a reference to a source, `[1]`, `[1, 2]`, `[1][2]`, behind which no calculation goes on.
+    /// A factor has more in its bracket.
+    fn is_reference(&self, at: usize) -> bool {
+        let mut end = at;
+        while self.at(end) == Some('[') {
+            let close = self.skip(end + 1, |c| c.is_ascii_digit() || matches!(c, ',' | ' '));
+            let inner: String = self.chars[end + 1..close].iter().map(|p| p.char).collect();
+            let known = inner
+                .split(',')
+                .all(|n| matches!(n.trim().as_bytes(), [b'1'..=b'9']));
+            if !known || self.at(close) != Some(']') {
+                return false;
+            }
+            end = close + 1;
+            let next = self.skip(end, |c| c == ' ');
+            end = if self.at(next) == Some('[') {
+                next
+            } else {
+                end
+            };
+        }
+        match self.at(self.skip(end, |c| c == ' ')) {
+            None | Some('\n' | '.' | ',' | ';' | '!' | '?' | ')') => true,
+            Some(c) => c.is_alphabetic(),
+        }
     }
 
     /// Whether an unknown of algebra, a root or a bracket stands at `at`.
@@ -315,7 +271,7 @@ impl Scan<'_> {
     }
 
     /// Whether a number follows, in digits or in words, behind "or", "maybe", "x =" and the like.
-    fn answer_follows(&self, at: usize) -> bool {
+    pub fn answer_follows(&self, at: usize) -> bool {
         const HEDGES: [&str; 18] = [
             "no", "sorry", "wait", "actually", "rather", "or", "and", "to", "maybe", "perhaps",
             "possibly", "probably", "even", "also", "about", "a", "an", "then",
@@ -326,7 +282,7 @@ impl Scan<'_> {
                 c.is_whitespace() || matches!(c, '{' | '}' | '(' | ')' | ',')
             });
             let word = self.word(at);
-            if NUMBERS.contains(&word.as_str()) || CHANGING.contains(&word.as_str()) {
+            if changes(&word) || self.number(at).is_some() {
                 return true;
             }
             if !HEDGES.contains(&word.as_str()) {
@@ -471,8 +427,40 @@ mod tests {
             "half of 18",
             "5 M",
             "18 cm x 3",
+            "4 quarters",
+            "18 halves",
+            "18 twentieths",
+            "18 not",
+            "18 not sure",
+            "2[3] + 1",
+            "2[3 + 4]",
+            "18 [20]",
+            "5[x+1]",
+            "18 point five",
         ] {
             assert_eq!(Number::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_does_not_stop_at_does_not_hide_a_number() {
+        for text in [
+            "18 quarters",
+            "18 quarters and that is all",
+            "18 not 20",
+            "18 apples, not 20",
+            "18 [1]",
+            "18[1]",
+            "18 [1].",
+            "18 [1][2], as they say",
+            "18 [1, 2]",
+            "18 deaths",
+            "18 cloths",
+            "18 mouths",
+            "18 two-inch nails",
+        ] {
+            let read = Number::read(text).map(|n| n.to_string());
+            assert_eq!(read.as_deref(), Some("18"), "{text:?}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! A number as people and models write it, read exactly: 0.1 is one tenth, and no digit is lost.
 
 mod behind;
+mod changing;
+mod corrected;
 mod said;
 mod scan;
+mod spoken;
 mod written;
 
 use std::fmt;
@@ -27,12 +30,12 @@ impl Number {
         number(text).map(|(number, _)| number)
     }
 
-    /// The number that `text` is: nothing but white space, marks around it, a currency, a per cent sign and a full stop stand
+    /// The number that `text` is, in digits: nothing but white space, marks around it, a currency, a per cent sign and a full stop stand
     /// beside it.
     pub fn strict(text: &str) -> Option<Self> {
         let chars = plain(text, REACH_BYTES);
         let scan = Scan { chars: &chars };
-        let (number, end) = scan.number(scan.lead(0))?;
+        let (number, end) = scan.in_digits(scan.lead(0))?;
         let behind = scan.decoration(end);
         let behind = if scan.at(behind) == Some('.') {
             behind + 1
@@ -67,7 +70,9 @@ impl fmt::Display for Number {
 ///
 /// What a number looks like:
 /// * digits, in groups of three with commas, spaces, apostrophes or underscores between them, or points where there are
-///   several; a decimal point; an exponent (`1e3`, `1.2 × 10^3`);
+///   several or a decimal comma follows; a decimal point, or a decimal comma behind groups (`1.234,56`, `1 234,5`) unless
+///   three digits follow it, which may be a group; an exponent (`1e3`, `1.2 × 10^3`);
+/// * whole numbers in English words: "eighteen", "two hundred and five thousand";
 /// * fractions and mixed numbers: `1/2`, `3 1/2`, `½`, `\frac{1}{2}`;
 /// * a sign before or behind a currency, as a hyphen, a minus sign or a word;
 /// * hundred to trillion, and dozen, behind it.
@@ -152,6 +157,15 @@ mod tests {
             ("1'234", "1234"),
             ("1_234", "1234"),
             ("1.234.567", "1234567"),
+            ("1.234,56", "30864/25"),
+            ("1.234,5", "2469/2"),
+            ("-1.234,56 €", "-30864/25"),
+            ("12.345.678,90", "123456789/10"),
+            ("1 234,56", "30864/25"),
+            ("1\u{202F}234\u{202F}567,8", "6172839/5"),
+            ("1'234,56", "30864/25"),
+            ("1'234.56", "30864/25"),
+            ("1.234", "617/500"),
             (r"1{,}234", "1234"),
             (r"1\,234", "1234"),
             (".5", "1/2"),
@@ -244,6 +258,11 @@ mod tests {
             "1,23",
             "12,3456",
             "1234,567",
+            "1234,56",
+            "1.234,567",
+            "1 234,567",
+            "1.234,56,78",
+            "0.123,45",
             "0,123",
             "--4",
             "- -4",
@@ -267,7 +286,6 @@ mod tests {
             "18k",
             "5²",
             "not 18",
-            "eighteen",
             "1e10001",
             "1e99999999999999999999",
             "<18",

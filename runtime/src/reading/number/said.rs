@@ -2,11 +2,8 @@
 
 use std::ops::Range;
 
-use num_bigint::BigInt;
-use num_rational::BigRational;
-
 use super::Number;
-use super::behind::{Behind, NUMBERS};
+use super::behind::Behind;
 use super::scan::Scan;
 use crate::reading::plain::{COMMAND, CURRENCY};
 
@@ -35,22 +32,15 @@ impl Scan<'_> {
             && !(at..self.chars.len()).any(|i| self.is_item(i, '2'))
     }
 
-    /// Whether `word` says the number that stands behind it in brackets: "eighteen (18)".
-    fn is_said_twice(&self, word: &str, end: usize) -> bool {
+    /// Whether the number in words at `at` is said once more behind them: "eighteen (18)". Where they end.
+    fn said_twice(&self, at: usize) -> Option<usize> {
+        let (value, end) = self.spoken(at)?;
         let bracket = self.spaces(end);
-        let value = NUMBERS.iter().position(|&name| name == word);
-        let inner = (self.at(bracket) == Some('(')).then(|| self.number(self.lead(bracket)));
-        match (value, inner.flatten()) {
-            (Some(value), Some((number, _))) => {
-                let value = if value <= 20 {
-                    value
-                } else {
-                    (value - 18) * 10
-                };
-                number.0 == BigRational::from(BigInt::from(value))
-            }
-            _ => false,
-        }
+        let again = (self.at(bracket) == Some('(')).then(|| self.number(self.lead(bracket)));
+        again
+            .flatten()
+            .is_some_and(|(number, _)| number.0 == value)
+            .then_some(end)
     }
 
     /// Past words and signs that say nothing but "here it comes".
@@ -108,8 +98,10 @@ impl Scan<'_> {
                 Some('1') if self.is_only_item(at) => at + 2,
                 _ if self.at(named) == Some('=') => named + 1,
                 _ if FILLERS.contains(&word.as_str()) => end,
-                _ if self.is_said_twice(&word, end) => end,
-                _ => return at,
+                _ => match self.said_twice(at) {
+                    Some(end) => end,
+                    None => return at,
+                },
             };
         }
     }
@@ -125,6 +117,7 @@ impl Scan<'_> {
         };
         let here = || self.place(start, end).map(|place| (number.clone(), place));
         match self.behind(&number, end) {
+            Behind::Clear if self.is_corrected(end) => None,
             Behind::Clear => here(),
             Behind::Unclear => self.solved(end),
             Behind::Equals if self.is_equation(end) => None,
@@ -158,7 +151,7 @@ impl Scan<'_> {
         let start = self.fillers(equals + 1);
         let (number, end) = self.number(start)?;
         match self.behind(&number, end) {
-            Behind::Clear => Some((number, self.place(start, end)?)),
+            Behind::Clear if !self.is_corrected(end) => Some((number, self.place(start, end)?)),
             _ => None,
         }
     }
@@ -226,7 +219,7 @@ impl Scan<'_> {
     }
 
     /// The end of the sentence: a full stop before a space, or the end of a line.
-    fn sentence(&self, from: usize) -> usize {
+    pub fn sentence(&self, from: usize) -> usize {
         let ends = |&i: &usize| {
             let stop = matches!(self.chars[i].char, '.' | '!' | '?');
             self.chars[i].char == '\n' || (stop && self.at(i + 1).is_none_or(char::is_whitespace))

@@ -14,8 +14,18 @@ const MOST_DIGITS: usize = 1_000;
 const MOST_EXPONENT: i64 = 10_000;
 
 impl Scan<'_> {
-    /// The number at `at`, sign and currency and all, and its end.
+    /// The number at `at`, in digits or in words, sign and currency and all, and its end.
     pub fn number(&self, at: usize) -> Option<(Number, usize)> {
+        self.in_digits(at).or_else(|| {
+            let (negative, at) = self.sign(at);
+            let (value, end) = self.spoken(self.money(at))?;
+            let (value, end) = self.scaled(value, end)?;
+            Some((Number(if negative { -value } else { value }), end))
+        })
+    }
+
+    /// The number at `at`, sign and currency and all, and its end.
+    pub fn in_digits(&self, at: usize) -> Option<(Number, usize)> {
         let (negative, at) = self.sign(at);
         let at = self.money(at);
         // "$-5"
@@ -191,7 +201,11 @@ impl Scan<'_> {
             }
         }
         let mut places = 0;
-        let point = if separator == Some('.') { ',' } else { '.' };
+        let point = match separator {
+            Some('.') => ',',
+            Some(' ' | '\'') if self.is_decimal_comma(end) => ',',
+            _ => '.',
+        };
         if self.at(end) == Some(point) && self.digit(end + 1).is_some() {
             let before = digits.len();
             end = self.digits(end + 1, &mut digits);
@@ -220,10 +234,21 @@ impl Scan<'_> {
             ' ' => short && self.digit(at) != Some(0) && three(end + 1),
             '\'' => short && three(end + 1),
             '_' => first > 0 && self.digit(end + 1).is_some(),
-            // One point is a decimal point.
-            '.' => short && three(end + 1) && self.at(end + 4) == Some('.') && three(end + 5),
+            // One point is a decimal point, unless a decimal comma follows.
+            '.' => {
+                let comma = self.at(end + 4) == Some(',') && self.is_decimal_comma(end + 4);
+                let more = self.at(end + 4) == Some('.') && three(end + 5);
+                short && three(end + 1) && (more || comma)
+            }
             _ => false,
         }
+    }
+
+    /// Whether a comma at `at`, behind groups of another sign, can only be a decimal comma: no three digits follow, which
+    /// could be one more group.
+    fn is_decimal_comma(&self, at: usize) -> bool {
+        let digits = || self.skip(at + 1, |c| c.is_ascii_digit()) - (at + 1);
+        self.at(at) == Some(',') && !matches!(digits(), 0 | 3)
     }
 
     fn digits(&self, at: usize, into: &mut String) -> usize {
