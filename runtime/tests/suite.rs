@@ -14,4 +14,5 @@ mod sampling;
 mod session;
 mod shown;
 mod support;
+mod templates;
 mod texts;

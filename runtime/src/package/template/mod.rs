@@ -1,7 +1,13 @@
 //! Chat templates: the conversation as the model was trained to see it.
 
+mod convert;
+mod limits;
+mod methods;
+mod operators;
 mod python;
+mod range;
 mod rewrite;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -286,6 +292,8 @@ impl ChatTemplate {
             environment.add_filter(rewrite::KEPT, move |state: &State<'_, '_>, value: Value| {
                 kept.keep(state, value)
             });
+            let times = move |state: &State<'_, '_>, a, b| kept.times(state, a, b);
+            environment.add_filter(rewrite::TIMES, times);
             // What transformers gives, where it is given no tools and no documents.
             let mut context: BTreeMap<&str, Value> = special_tokens
                 .into_iter()
@@ -348,7 +356,8 @@ fn environment(source: &str) -> std::result::Result<Environment<'static>, miniji
     let source = rewrite::rewrite(source, &syntax)?.into_owned();
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
-    environment.set_unknown_method_callback(python::method);
+    environment.set_unknown_method_callback(methods::method);
+    environment.set_formatter(text::write);
     environment.add_function("raise_exception", |message: String| {
         python::raise_exception(&message)
     });
@@ -357,7 +366,13 @@ fn environment(source: &str) -> std::result::Result<Environment<'static>, miniji
     });
     environment.add_filter("tojson", python::tojson);
     environment.add_filter(rewrite::PLAIN, python::plain);
-    environment.add_filter(rewrite::FACTOR, python::factor);
+    environment.add_filter(rewrite::MODULO, operators::modulo);
+    environment.add_filter(rewrite::TEXT, text::string);
+    environment.add_filter("string", text::string);
+    environment.add_filter("format", operators::format_filter);
+    environment.add_filter("int", convert::int);
+    environment.add_filter("float", convert::float);
+    environment.add_function("range", range::Range::new);
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }

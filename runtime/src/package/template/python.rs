@@ -1,22 +1,18 @@
-//! What transformers gives its templates beside Jinja, and Python's methods of values, each within limits.
+//! What transformers gives its templates beside Jinja, within limits, and the limits of values.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::{Error, State, Value};
 
-/// How deep values may lie in each other.
-const DEPTH: usize = 100;
+use super::limits::{BYTES_PER_FUEL, DEPTH, invalid, pay};
+use super::range::Range;
+use super::text::float;
+
 /// Values in one that is kept in a namespace.
 const VALUES: usize = 100_000;
 /// Values in one that has a name.
 const NAMED_VALUES: usize = 20_000;
-/// Bytes that one unit of minijinja's fuel pays for.
-const BYTES_PER_FUEL: usize = 64;
 /// Bytes of JSON that one unit pays for: what minijinja takes for its own.
 const JSON_BYTES_PER_FUEL: usize = 4;
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, message.into())
-}
 
 /// `raise_exception(message)`: the template refuses the conversation.
 pub(super) fn raise_exception(message: &str) -> Result<Value, Error> {
@@ -43,6 +39,9 @@ fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error>
         return Err(invalid(format!(
             "a namespace keeps values at most {DEPTH} deep and {VALUES} in one"
         )));
+    }
+    if value.downcast_object_ref::<Range>().is_some() {
+        return Ok(value.clone());
     }
     match value.kind() {
         ValueKind::Undefined
@@ -120,41 +119,6 @@ impl Kept {
     }
 }
 
-/// A factor, which is no list: a list times a number is as long as the number.
-pub(super) fn factor(value: Value) -> Result<Value, Error> {
-    match value.kind() {
-        ValueKind::Seq | ValueKind::Iterable => Err(invalid("a list cannot be repeated here")),
-        _ => Ok(value),
-    }
-}
-
-/// Methods of Python's strings, lists and dicts.
-pub(super) fn method(
-    state: &mut State<'_, '_>,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
-    if let ("format", Some(format)) = (method, value.as_str()) {
-        pay(state, format_widths(format), BYTES_PER_FUEL)?;
-    }
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
-}
-
-fn pay(state: &State<'_, '_>, bytes: usize, bytes_per_fuel: usize) -> Result<(), Error> {
-    state.consume_fuel((bytes / bytes_per_fuel) as u64)
-}
-
-/// The sum of the numbers in the fields of `str.format`: no less than the widths and precisions that it asks for.
-fn format_widths(format: &str) -> usize {
-    let fields = format.split('{').skip(1);
-    let fields = fields.map(|rest| rest.split('}').next().unwrap_or_default());
-    let numbers = fields.flat_map(|field| field.split(|c: char| !c.is_ascii_digit()));
-    let numbers = numbers.filter(|digits| !digits.is_empty());
-    let widths = numbers.map(|digits| digits.parse().unwrap_or(usize::MAX));
-    widths.fold(0, usize::saturating_add)
-}
-
 /// `tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`, as transformers defines it: Python's
 /// `json.dumps`, which escapes nothing for HTML.
 pub(super) fn tojson(
@@ -221,7 +185,10 @@ impl Json<'_, '_, '_> {
             ValueKind::None => self.text.push_str("null"),
             ValueKind::Bool if value.is_true() => self.text.push_str("true"),
             ValueKind::Bool => self.text.push_str("false"),
-            ValueKind::Number => self.text.push_str(&value.to_string()),
+            ValueKind::Number if value.is_integer() => self.text.push_str(&value.to_string()),
+            ValueKind::Number => self
+                .text
+                .push_str(&json_float(f64::try_from(value.clone())?)),
             ValueKind::String => self.string(value.as_str().unwrap_or_default())?,
             ValueKind::Seq | ValueKind::Iterable => {
                 self.text.push('[');
@@ -313,14 +280,18 @@ impl Json<'_, '_, '_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::format_widths;
-
-    #[test]
-    fn widths_and_precisions_are_counted_and_text_is_not() {
-        assert_eq!(format_widths("{} of 123456789"), 0);
-        assert_eq!(format_widths("{:>12}{0:.3f}"), 15);
-        assert_eq!(format_widths("{:>99999999999999999999}"), usize::MAX);
+/// A number as Python's `json` writes it.
+fn json_float(number: f64) -> String {
+    if number.is_nan() {
+        "NaN".into()
+    } else if number.is_infinite() {
+        if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .into()
+    } else {
+        float(number)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! minijinja's own tokenizer says where a tag begins and ends, so that nothing hides from these rules in a string.
 
+mod operators;
+
 use std::borrow::Cow;
 
 use minijinja::machinery::{Span, Token, tokenize};
@@ -19,8 +21,11 @@ const ELIFS: usize = 256;
 pub(super) const PLAIN: &str = "__plain";
 /// The filter through which values get a name: [`super::python::Kept`].
 pub(super) const KEPT: &str = "__kept";
-/// The filter through which factors go: [`super::python::factor`].
-pub(super) const FACTOR: &str = "__factor";
+/// The filters that stand for `*`, `Kept::times` of [`super::operators`], and `%`, [`super::operators::modulo`].
+pub(super) const TIMES: &str = "__times";
+pub(super) const MODULO: &str = "__modulo";
+/// The filter through which what `~` joins goes: [`super::text::string`].
+pub(super) const TEXT: &str = "__text";
 
 /// The source as minijinja shall compile it:
 ///
@@ -30,7 +35,9 @@ pub(super) const FACTOR: &str = "__factor";
 ///   hold itself, and minijinja follows such a value until the stack ends;
 /// * what gets a name goes through [`KEPT`]: a value that has one can be put into another twice, and again, and then has
 ///   more items to write out than any memory holds;
-/// * what is multiplied goes through [`FACTOR`]: a list times a number is as long as the number, and costs nothing.
+/// * `*` is [`TIMES`], since minijinja's list times a number is as long as the number and costs nothing, and `%` is
+///   [`MODULO`], since minijinja formats no text with it;
+/// * what `~` joins goes through [`TEXT`]: Python prints some values otherwise.
 ///
 /// # Errors
 /// For a source that is too long or has a tag that is, and those of the tokenizer.
@@ -43,13 +50,13 @@ pub(super) fn rewrite<'s>(source: &'s str, syntax: &SyntaxConfig) -> Result<Cow<
         let (token, span) = token?;
         match token {
             Token::TemplateData(_) | Token::BlockStart | Token::VariableStart => tag.clear(),
-            Token::VariableEnd => factors(&tag, &mut edits),
+            Token::VariableEnd => operators::rewrite(&tag, &mut edits),
             Token::BlockEnd => {
                 if matches!(tag.first(), Some((Token::Ident("elif"), _))) {
                     elifs += 1;
                     limit("elif", ELIFS, elifs)?;
                 }
-                factors(&tag, &mut edits);
+                operators::rewrite(&tag, &mut edits);
                 edit(source, &tag, span, &mut edits);
             }
             _ => {
@@ -196,51 +203,4 @@ fn parameters<'t>(tokens: impl Iterator<Item = &'t Token<'t>>) -> Vec<&'t str> {
         before = Some(token);
     }
     names
-}
-
-/// Puts what stands on both sides of each `*` through [`FACTOR`], which binds closer than it.
-fn factors(tag: &[(Token<'_>, Span)], edits: &mut Vec<Edit>) {
-    for (i, (token, span)) in tag.iter().enumerate() {
-        if matches!(token, Token::Mul) {
-            edits.push(Edit::insert(
-                span.start_offset as usize,
-                format!("|{FACTOR} "),
-            ));
-            if let Some(end) = operand_end(&tag[i + 1..]) {
-                edits.push(Edit::insert(end, format!("|{FACTOR}")));
-            }
-        }
-    }
-}
-
-/// Where the operand ends that `tokens` begin with: signs, a name, a literal or a bracket, and what is called, taken or
-/// filtered of it.
-fn operand_end(tokens: &[(Token<'_>, Span)]) -> Option<usize> {
-    let sign = |(token, _): &(Token<'_>, Span)| matches!(token, Token::Minus | Token::Plus);
-    let mut at = tokens.iter().position(|token| !sign(token))?;
-    at = closing(tokens, at)?;
-    loop {
-        let next = |n: usize| tokens.get(at + n).map(|(token, _)| token);
-        at = match (next(1), next(2)) {
-            (Some(Token::Dot | Token::Pipe), Some(_)) => at + 2,
-            (Some(Token::ParenOpen | Token::BracketOpen), _) => closing(tokens, at + 1)?,
-            _ => return Some(tokens[at].1.end_offset as usize),
-        };
-    }
-}
-
-/// The place of the bracket that closes the one at `at`, or `at` where none opens there.
-fn closing(tokens: &[(Token<'_>, Span)], at: usize) -> Option<usize> {
-    let mut depth = 0;
-    for (i, (token, _)) in tokens.iter().enumerate().skip(at) {
-        match token {
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(i);
-        }
-    }
-    None
 }
