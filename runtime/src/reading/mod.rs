@@ -21,9 +21,9 @@ mod kind;
 mod loose;
 mod number;
 mod pattern;
+mod places;
 mod plain;
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use regex::Regex;
@@ -37,15 +37,14 @@ pub use kind::{AnswerKind, FoundAnswer};
 pub use loose::fold;
 pub use number::{Number, number};
 
+use places::last_places;
+
 /// The pattern that is no regular expression: the answer is what stands in the last `\boxed{…}` or `\fbox{…}`, braces within
 /// it and all.
 pub const BOXED: &str = r"\boxed{}";
 
 /// As much of a text behind a mark as is looked at for an answer, in bytes.
 const REACH_BYTES: usize = 400;
-
-/// As many matches of a pattern, from the last, as are looked at for an answer: a text may repeat a mark without end.
-const MOST_PLACES: usize = 64;
 
 /// Finds a path's answer in its text.
 ///
@@ -74,7 +73,8 @@ enum Place {
 
 impl AnswerReader {
     /// `pattern`: a regular expression or [`BOXED`]. The last match counts, and in it the first group that took part, or the
-    /// whole match where the pattern has no groups.
+    /// whole match where the pattern has no groups. Where it matches so often in so long a text that searching it could take
+    /// seconds, the last 8 KiB of the text are searched.
     ///
     /// A number is read on beyond the group, so that `(\d+)` does not make 18 of `18.5` or 1 of `1/2`; and where a pattern
     /// without groups matches no number or choice, it marks where one follows (`(?i)answer is:?`).
@@ -153,14 +153,7 @@ impl AnswerReader {
 
     fn matched(&self, pattern: &Regex, text: &str) -> Option<String> {
         let marks = pattern.captures_len() == 1;
-        let matches = if marks {
-            last_places(pattern.find_iter(text).map(|found| found.range()))
-        } else {
-            last_places(pattern.captures_iter(text).map(|found| {
-                let group = (1..found.len()).find_map(|group| found.get(group));
-                group.or_else(|| found.get(0)).map_or(0..0, |m| m.range())
-            }))
-        };
+        let matches = last_places(pattern, text);
         match &self.read_as {
             AnswerKind::Text | AnswerKind::IgnoreCase => {
                 Some(words(&text[matches.back()?.clone()]))
@@ -196,9 +189,7 @@ impl AnswerReader {
                 bare.push(part.char);
             }
         }
-        let found = pattern.captures_iter(&bare).last()?;
-        let group = (1..found.len()).find_map(|group| found.get(group));
-        let start = group.or_else(|| found.get(0))?.start();
+        let start = last_places(pattern, &bare).pop_back()?.start;
         let place = places.partition_point(|&(at, _)| at < start);
         let (_, range) = number::around(text, places.get(place)?.1)?;
         Some(words(&text[range]))
@@ -241,18 +232,6 @@ impl AnswerReader {
     }
 }
 
-/// The last [`MOST_PLACES`] of `places`.
-fn last_places(places: impl Iterator<Item = Range<usize>>) -> VecDeque<Range<usize>> {
-    let mut last = VecDeque::with_capacity(MOST_PLACES);
-    for place in places {
-        if last.len() == MOST_PLACES {
-            last.pop_front();
-        }
-        last.push_back(place);
-    }
-    last
-}
-
 /// The text with single spaces between its words, and none around them.
 pub(crate) fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -268,6 +247,7 @@ fn floor(text: &str, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::places::MOST_PLACES;
     use super::*;
 
     fn read(pattern: &str, kind: Option<AnswerKind>, text: &str) -> Option<String> {
