@@ -303,6 +303,124 @@ fn what_makes_tokenizers_panic_or_fill_the_memory_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_field_of_a_wrong_type_is_refused_as_tokenizers_refuses_it() {
+    let token = json!({"id": 0, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let padding = json!({"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"});
+    let truncation =
+        json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    let mut file = file();
+    file["added_tokens"] = json!([token]);
+    (file["truncation"], file["padding"]) = (truncation, padding);
+    let word_level = file["model"].clone();
+    let bpe = json!({"type": "BPE", "dropout": 0.5, "vocab": {"<s>": 0, "a": 1, "b": 2, "ab": 3}, "merges": [["a", "b"]]});
+    let word_piece = json!({"type": "WordPiece", "vocab": {"<s>": 0, "a": 1}, "unk_token": "a", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9});
+    let unigram = json!({"type": "Unigram", "vocab": [["<s>", 0.0], ["a", -1.0]], "unk_id": 0, "byte_fallback": false});
+    // Model, field, and what the tokenizers of Python refuse in it; `null` is not the same as nothing.
+    let cases: Vec<(&Value, &str, Vec<Value>)> = vec![
+        (&word_level, "/version", vec![json!(1.0), Value::Null]),
+        (
+            &word_level,
+            "/truncation",
+            vec![json!(5), json!("x"), json!({}), json!([])],
+        ),
+        (
+            &word_level,
+            "/truncation/max_length",
+            vec![json!("x"), json!(-1)],
+        ),
+        (
+            &word_level,
+            "/padding",
+            vec![json!(true), json!({}), json!("x")],
+        ),
+        (&word_level, "/padding/pad_id", vec![json!("x"), json!(-1)]),
+        (
+            &word_level,
+            "/added_tokens",
+            vec![json!({}), json!("x"), Value::Null],
+        ),
+        (
+            &word_level,
+            "/added_tokens/0",
+            vec![json!("<s>"), Value::Null],
+        ),
+        (
+            &word_level,
+            "/added_tokens/0/id",
+            vec![json!("0"), json!(-1), json!(1.5), Value::Null],
+        ),
+        (
+            &word_level,
+            "/added_tokens/0/content",
+            vec![json!(1), Value::Null],
+        ),
+        (
+            &word_level,
+            "/added_tokens/0/special",
+            vec![json!(1), json!("true")],
+        ),
+        (&word_level, "/model/type", vec![json!(1), Value::Null]),
+        (&word_level, "/model/unk_token", vec![json!(1), Value::Null]),
+        (
+            &word_level,
+            "/model/vocab",
+            vec![json!([]), json!({"a": -1}), json!({"a": "0"})],
+        ),
+        (
+            &bpe,
+            "/model/dropout",
+            vec![json!("x"), json!(1.5), json!(-1), json!([])],
+        ),
+        (
+            &bpe,
+            "/model/merges",
+            vec![json!("x"), json!({}), json!([1]), Value::Null],
+        ),
+        (&bpe, "/model/vocab/a", vec![json!(1.5), Value::Null]),
+        (
+            &word_piece,
+            "/model/continuing_subword_prefix",
+            vec![json!(1), Value::Null],
+        ),
+        (
+            &word_piece,
+            "/model/max_input_chars_per_word",
+            vec![json!("x"), json!(-1), Value::Null],
+        ),
+        (
+            &unigram,
+            "/model/byte_fallback",
+            vec![json!(1), json!("x"), Value::Null],
+        ),
+        (
+            &unigram,
+            "/model/unk_id",
+            vec![json!("x"), json!(-1), json!(5)],
+        ),
+        (
+            &unigram,
+            "/model/vocab/0",
+            vec![json!("a"), json!(["a"]), json!([0.0, "a"])],
+        ),
+    ];
+    for (model, field, values) in cases {
+        file["model"] = model.clone();
+        parse(&file).unwrap();
+        for value in values {
+            let mut wrong = file.clone();
+            match wrong.pointer_mut(field) {
+                Some(there) => *there = value.clone(),
+                None => panic!("{field} is not there"),
+            }
+            let Err(error) = parse(&wrong) else {
+                panic!("{field}: took {value}");
+            };
+            assert!(error.to_string().starts_with("tokenizer.json: "), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_text_of_no_known_word_is_an_error_with_its_cause() {
     let mut file = file();
     file["model"] = json!({"type": "Unigram", "vocab": [["a", 0.0]]});

@@ -13,8 +13,8 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::{
-    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper,
-    PreTokenizerWrapper,
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PaddingParams,
+    PostProcessorWrapper, PreTokenizerWrapper, TruncationParams,
 };
 
 use super::limits::{self, Growth, Refusal};
@@ -38,10 +38,15 @@ pub(super) struct Parts {
 
 #[derive(Deserialize)]
 struct File {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     version: Option<String>,
+    /// Not followed, but what tokenizers refuses is refused here, too.
+    #[serde(default, rename = "truncation")]
+    _truncation: Option<TruncationParams>,
+    #[serde(default, rename = "padding")]
+    _padding: Option<PaddingParams>,
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Vec<Added>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -53,9 +58,18 @@ struct File {
     model: Model,
 }
 
+/// An added token. Its id follows from its place.
+#[derive(Deserialize)]
+struct Added {
+    #[serde(rename = "id")]
+    _id: u32,
+    #[serde(flatten)]
+    token: AddedToken,
+}
+
 #[derive(Deserialize)]
 struct Model {
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type", default, deserialize_with = "said")]
     kind: Option<String>,
     vocab: Vocab,
     #[serde(default)]
@@ -69,13 +83,23 @@ struct Model {
     #[serde(default)]
     end_of_word_suffix: Option<String>,
     #[serde(default)]
+    dropout: Option<f32>,
+    #[serde(default)]
     max_input_chars_per_word: Option<usize>,
     #[serde(default)]
     fuse_unk: Option<bool>,
-    #[serde(default)]
-    byte_fallback: Option<bool>,
+    /// Null is not the same as nothing.
+    #[serde(default, deserialize_with = "said")]
+    byte_fallback: Option<Option<bool>>,
     #[serde(default)]
     ignore_merges: Option<bool>,
+}
+
+/// What may be absent, but where it is there must be of its type, and not null.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Tokens with their ids, or in the order of their ids with their scores.
@@ -162,7 +186,8 @@ impl Parts {
         let growth = limits::before_tokens(&file.normalizer, &file.pre_tokenizer)?;
         limits::post_processor(&file.post_processor)?;
         limits::decoder(&file.decoder)?;
-        let longest_token = longest_token(&file.model.vocab, &file.added_tokens)?;
+        let added: Vec<AddedToken> = file.added_tokens.into_iter().map(|a| a.token).collect();
+        let longest_token = longest_token(&file.model.vocab, &added)?;
         let parts = Self {
             normalizer: component(&file.normalizer, "normalizer")?,
             pre_tokenizer: component(&file.pre_tokenizer, "pre_tokenizer")?,
@@ -170,7 +195,7 @@ impl Parts {
             decoder: component(&file.decoder, "decoder")?,
             decoder_file: file.decoder,
             model: model(file.model)?,
-            added: file.added_tokens,
+            added,
             longest_token,
             growth,
         };
@@ -196,6 +221,11 @@ fn longest_token(vocab: &Vocab, added: &[AddedToken]) -> Result<usize, Refusal> 
     Ok(longest)
 }
 
+/// What this kind of model must say.
+fn stated<T>(field: &str, expected: &str, value: Option<T>) -> Result<T, Refusal> {
+    value.ok_or_else(|| Refusal::new(field, expected, "none"))
+}
+
 fn model(file: Model) -> Result<ModelWrapper, Refusal> {
     // Files from before models had a name.
     let kind = match (&file.kind, &file.vocab) {
@@ -206,17 +236,16 @@ fn model(file: Model) -> Result<ModelWrapper, Refusal> {
         (None, _) => "WordLevel",
     };
     let refused = |e: tokenizers::Error| Refusal::new("model", "a model of tokenizers", e);
-    let unknown = |file: &Option<String>| {
-        let missing = || Refusal::new("model.unk_token", "a token", "none");
-        file.clone().ok_or_else(missing)
-    };
     match (kind, file.vocab) {
         ("BPE", Vocab::Ids(vocab)) => {
+            if let Some(dropout) = file.dropout.filter(|share| !(0.0..=1.0).contains(share)) {
+                return Err(Refusal::new("model.dropout", "0 to 1", dropout));
+            }
             let prefix = file.continuing_subword_prefix.unwrap_or_default();
             let suffix = file.end_of_word_suffix.unwrap_or_default();
             limits::affix("model.continuing_subword_prefix", &prefix)?;
             limits::affix("model.end_of_word_suffix", &suffix)?;
-            let merges = file.merges.unwrap_or_default().into_iter();
+            let merges = stated("model.merges", "a list of merges", file.merges)?.into_iter();
             // Older files begin with their version.
             let merges: Vec<_> = merges
                 .filter(|Merge(a, _)| !a.starts_with("#version"))
@@ -226,7 +255,7 @@ fn model(file: Model) -> Result<ModelWrapper, Refusal> {
             let mut bpe = BPE::builder()
                 .vocab_and_merges(vocab, merges)
                 .fuse_unk(file.fuse_unk.unwrap_or_default())
-                .byte_fallback(file.byte_fallback.unwrap_or_default())
+                .byte_fallback(file.byte_fallback.flatten().unwrap_or_default())
                 .ignore_merges(file.ignore_merges.unwrap_or_default());
             if let Some(unknown) = file.unk_token {
                 bpe = bpe.unk_token(unknown);
@@ -240,18 +269,21 @@ fn model(file: Model) -> Result<ModelWrapper, Refusal> {
             Ok(bpe.build().map_err(refused)?.into())
         }
         ("Unigram", Vocab::Scores(vocab)) => {
-            let byte_fallback = file.byte_fallback.unwrap_or_default();
+            let byte_fallback = file.byte_fallback.unwrap_or(Some(false));
+            let byte_fallback = stated("model.byte_fallback", "true or false", byte_fallback)?;
             let unigram = Unigram::from(vocab, file.unk_id, byte_fallback).map_err(refused)?;
             Ok(unigram.into())
         }
         ("WordPiece", Vocab::Ids(vocab)) => {
-            let prefix = file.continuing_subword_prefix.unwrap_or("##".into());
-            let longest = file.max_input_chars_per_word.unwrap_or(100);
+            let prefix = file.continuing_subword_prefix;
+            let prefix = stated("model.continuing_subword_prefix", "a text", prefix)?;
+            let longest = file.max_input_chars_per_word;
+            let longest = stated("model.max_input_chars_per_word", "a number", longest)?;
             limits::affix("model.continuing_subword_prefix", &prefix)?;
             limits::word(longest)?;
             let word_piece = WordPiece::builder()
                 .vocab(vocab)
-                .unk_token(unknown(&file.unk_token)?)
+                .unk_token(stated("model.unk_token", "a token", file.unk_token)?)
                 .continuing_subword_prefix(prefix)
                 .max_input_chars_per_word(longest)
                 .build()
@@ -261,7 +293,7 @@ fn model(file: Model) -> Result<ModelWrapper, Refusal> {
         ("WordLevel", Vocab::Ids(vocab)) => {
             let word_level = WordLevel::builder()
                 .vocab(vocab)
-                .unk_token(unknown(&file.unk_token)?)
+                .unk_token(stated("model.unk_token", "a token", file.unk_token)?)
                 .build()
                 .map_err(refused)?;
             Ok(word_level.into())
