@@ -45,10 +45,14 @@ fn what_is_absent_has_the_default_of_onnxruntime_genai() {
         ],
         &[("", "search")],
     ];
-    for fields in absent {
+    // Nothing is said by a field that is not there, and by one that is null.
+    for (fields, null) in absent.into_iter().flat_map(|f| [(f, false), (f, true)]) {
         let (_dir, package) = opened(|json| {
             for (parent, key) in fields {
                 remove(json, parent, key);
+                if null {
+                    json.pointer_mut(parent).unwrap()[key] = Value::Null;
+                }
             }
         });
         assert_eq!(package.graph().geometry(), plain.graph().geometry());
@@ -60,6 +64,27 @@ fn what_is_absent_has_the_default_of_onnxruntime_genai() {
             plain.fingerprint().unwrap(),
             "{fields:?}"
         );
+    }
+}
+
+#[test]
+fn null_stands_for_what_is_not_said() {
+    let (_dir, package) = opened(|json| {
+        for part in ["encoder", "embedding", "vision", "speech", "tokenizer_dir"] {
+            json["model"][part] = Value::Null;
+        }
+        json["search"]["do_sample"] = Value::Null;
+        json["search"]["past_present_share_buffer"] = Value::Null;
+        json["search"]["temperature"] = Value::Null;
+    });
+    assert!(package.notes().is_empty(), "{:?}", package.notes());
+}
+
+#[test]
+fn a_graph_that_the_config_names_must_be_there_whatever_is_asked() {
+    for (part, name) in [("vision", "vision.onnx"), ("speech", "s/a.onnx")] {
+        let dir = changed(|json| json["model"][part] = json!({"filename": name}));
+        assert_names(&refusal(dir.path()), &[name, "No such file"]);
     }
 }
 
@@ -139,6 +164,24 @@ fn settings_that_are_not_followed_are_told() {
             report.notes
         );
     }
+    for (field, value, said) in [
+        ("diversity_penalty", json!(0.5), "is 0.5: not followed"),
+        ("length_penalty", json!(2.0), "is 2: not followed"),
+        ("min_p", json!(0.1), "is not known"),
+    ] {
+        let (_dir, package) = opened(|json| json["search"][field] = value);
+        let said = format!("search.{field} {said}");
+        let notes = package.notes();
+        assert!(notes.iter().any(|n| n.contains(&said)), "{notes:?}");
+    }
+    // What every builder writes, and what says how a search runs.
+    let (_dir, package) = opened(|json| {
+        let search = &mut json["search"];
+        (search["diversity_penalty"], search["length_penalty"]) = (json!(0.0), json!(1.0));
+        (search["early_stopping"], search["batch_size"]) = (json!(true), json!(1));
+        (search["chunk_size"], search["min_p"]) = (json!(0), Value::Null);
+    });
+    assert!(package.notes().is_empty(), "{:?}", package.notes());
     for (field, number) in [("temperature", -1.0), ("repetition_penalty", 0.0)] {
         let dir = changed(|json| json["search"][field] = json!(number));
         assert_names(&refusal(dir.path()), &[&format!("search.{field}")]);

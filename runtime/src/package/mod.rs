@@ -88,6 +88,13 @@ impl Package {
             ));
         }
         let description = layout::read(dir)?;
+        // Whoever copied a package in part is told here, whatever is asked of it.
+        for graph in &description.others {
+            files::open(
+                &graph.file,
+                "a graph that the package's config names cannot be read",
+            )?;
+        }
         let graph = DecoderGraph::read(&description.decoder, &description)?;
         let text = TextCodec::read(&text::tokenizer_file(&description.texts))?;
         for &id in &description.eos_ids {

@@ -1,9 +1,11 @@
 //! onnxruntime-genai: one `genai_config.json` for all graphs. Read as its own parser reads it (its `src/config.cpp`): names
 //! have defaults, every number may be written with a point, a negative id is none, and no end token means the pad token.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::super::description::{DecoderNames, Description, GraphFile, GraphRole, Stated, Window};
 use super::super::prompt::SamplingDefaults;
@@ -63,7 +65,7 @@ struct Decoder {
     #[serde(default)]
     sliding_window: Option<SlidingWindow>,
     #[serde(default)]
-    pipeline: serde_json::Value,
+    pipeline: Value,
 }
 
 /// A graph before the decoder.
@@ -148,8 +150,16 @@ struct Search {
     num_return_sequences: Option<i32>,
     #[serde(deserialize_with = "whole")]
     random_seed: Option<i32>,
+    diversity_penalty: Option<f64>,
+    length_penalty: Option<f64>,
     past_present_share_buffer: bool,
+    /// What is not read. Some of it changes no answer of single paths.
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
+
+/// Settings of a search that say how it runs, or what beams do.
+const WITHOUT_EFFECT: [&str; 3] = ["batch_size", "chunk_size", "early_stopping"];
 
 /// An id or a list of ids.
 #[derive(Deserialize)]
@@ -157,6 +167,18 @@ struct Search {
 enum OneOrMany {
     One(f64),
     Many(Vec<f64>),
+}
+
+/// Takes out what is null, which says as little as what is absent.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
 }
 
 /// A whole number, with or without a point.
@@ -201,13 +223,15 @@ pub(super) fn read(dir: &Path) -> Result<Description> {
         files::WRITTEN_BYTES,
         "the package's config cannot be read",
     )?;
-    let config: Config = serde_json::from_str(&text)
-        .map_err(|e| Error::package(&file, "JSON", "an onnxruntime-genai config", e))?;
+    let refused = |e| Error::package(&file, "JSON", "an onnxruntime-genai config", e);
+    let mut config: Value = serde_json::from_str(&text).map_err(refused)?;
+    without_nulls(&mut config);
+    let config: Config = serde_json::from_value(config).map_err(refused)?;
     let Config { model, search } = config;
     let decoder = &model.decoder;
     let stages = match &decoder.pipeline {
-        serde_json::Value::Array(list) => list.len(),
-        serde_json::Value::Object(map) => map.len(),
+        Value::Array(list) => list.len(),
+        Value::Object(map) => map.len(),
         _ => 0,
     };
     if stages > 0 {
@@ -445,6 +469,22 @@ fn not_followed(search: &Search, context: usize) -> Vec<String> {
             notes.push(format!(
                 "search.{field} is {number}: curt draws single paths (`paths`)"
             ));
+        }
+    }
+    // Both change scores of beams; what a path without beams would do with them is not said.
+    for (field, number, none) in [
+        ("diversity_penalty", search.diversity_penalty, 0.0),
+        ("length_penalty", search.length_penalty, 1.0),
+    ] {
+        if let Some(number) = number.filter(|&n| n != none) {
+            notes.push(format!(
+                "search.{field} is {number}: not followed, curt draws single paths (`paths`)"
+            ));
+        }
+    }
+    for field in search.others.keys() {
+        if !WITHOUT_EFFECT.contains(&field.as_str()) {
+            notes.push(format!("search.{field} is not known: it is not followed"));
         }
     }
     if let Some(length) = size(search.max_length).filter(|&length| length < context) {
