@@ -245,6 +245,29 @@ fn nothing_that_answers_ends_the_run() {
 }
 
 #[test]
+fn an_answer_is_one_whatever_success_its_status_says() {
+    for status in [
+        "201 Created",
+        "202 Accepted",
+        "203 Non-Authoritative",
+        "206 Partial Content",
+    ] {
+        let (host, _heads) = serve(move |_, stream| respond(stream, status, "", &seven()));
+        let given = ask(&host).unwrap();
+        assert_eq!(given.record.error, None, "{status}");
+        assert_eq!(given.record.answer.as_deref(), Some("7"), "{status}");
+    }
+    for (status, body) in [
+        ("204 No Content", ""),
+        ("201 Created", "{}"),
+        ("202 Accepted", "queued"),
+    ] {
+        let (host, _heads) = serve(move |_, stream| respond(stream, status, "", body));
+        assert!(failure(&host).contains("is no completion"), "{status}");
+    }
+}
+
+#[test]
 fn what_is_beside_the_text_may_be_absent_or_odd() {
     let text = json!({"content": "it is 7"});
     let many = u64::MAX / 2;

@@ -230,7 +230,8 @@ impl Line<'_> {
         };
         let said = || shown(&body);
         match status {
-            200 => Ok(body),
+            // Gateways answer with 201 or 202 what they pass on. Whether it is an answer, its body says.
+            200..=299 => Ok(body),
             429 | 502..=504 => Err(Failure::unreachable(
                 format!("the server is not ready: status {status}"),
                 Unreachable::NotAsked,
