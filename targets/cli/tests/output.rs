@@ -76,6 +76,40 @@ fn nothing_depends_on_standard_error() {
 }
 
 #[test]
+fn a_closed_standard_output_is_an_error_of_every_command() {
+    for args in commands("a_closed_standard_output_is_an_error_of_every_command") {
+        let command = curt(args);
+        let output = std::process::Command::new("sh")
+            .args(["-c", r#"exec "$0" "$@" >&-"#])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(checkout())
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+        let last = error.lines().last().unwrap_or_default();
+        assert!(
+            last.contains("standard output is closed"),
+            "{args:?}: {error}"
+        );
+    }
+    // Not even where standard input and error are closed as well, or standard input alone.
+    for (closed, status) in [(">&- 2>&- <&-", 1), ("<&-", 0), ("2>&-", 0)] {
+        let command = curt(&["inspect", TINY]);
+        let status_of = std::process::Command::new("sh")
+            .args(["-c", &format!(r#"exec "$0" "$@" {closed}"#)])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(checkout())
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(status_of.code(), Some(status), "{closed}");
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_ends_every_command_quietly() {
     for args in commands("a_reader_that_leaves_ends_every_command_quietly") {
         let (reader, writer) = std::io::pipe().unwrap();

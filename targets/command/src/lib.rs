@@ -4,6 +4,7 @@
 // `output` is the one place that writes: these panic where the disk is full or the reader has left.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod closed;
 pub mod locate;
 pub mod output;
 pub mod signal;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use output::{ReaderLeft, plain, written};
+use output::{Closed, ReaderLeft, plain, written};
 
 /// Exit status after a failure.
 const FAILED: u8 = 1;
@@ -68,14 +69,14 @@ pub fn start<C: Parser>(
             signal::handle_ctrl_c().and_then(|()| work(command)),
             in_words,
         ),
-        Err(said) => {
-            let printed = said.print();
-            if said.use_stderr() {
-                return ExitCode::from(MISUSED);
-            }
-            // Help and the version were asked for.
-            ended(written(printed), in_words)
+        Err(said) if said.use_stderr() => {
+            // Where that fails nobody is left to tell.
+            let _ = said.print();
+            ExitCode::from(MISUSED)
         }
+        // Help and the version were asked for.
+        Err(_) if closed::stdout_was_closed() => ended(Err(Closed.into()), in_words),
+        Err(said) => ended(written(said.print()), in_words),
     }
 }
 

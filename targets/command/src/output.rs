@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 
+use crate::closed;
+
 use anyhow::{Context, Result};
 use serde::Serialize;
 
@@ -32,10 +34,24 @@ impl Display for ReaderLeft {
 
 impl std::error::Error for ReaderLeft {}
 
+/// Whoever began the process gave it no standard output.
+#[derive(Debug)]
+pub struct Closed;
+
+impl Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "standard output is closed: nothing can be written to it; redirect it to a file or to /dev/null",
+        )
+    }
+}
+
+impl std::error::Error for Closed {}
+
 /// What [`out!`](crate::out) does.
 ///
 /// # Errors
-/// [`ReaderLeft`], or that standard output cannot be written to.
+/// [`ReaderLeft`], [`Closed`], or that standard output cannot be written to.
 pub fn write_line(text: fmt::Arguments<'_>) -> Result<()> {
     let mut text = plain(&text.to_string()).into_owned();
     text.push('\n');
@@ -103,6 +119,9 @@ pub fn one_line(text: &str) -> String {
 
 /// Flushes what it writes, so that a failure shows where it happens and not when the process ends.
 fn write(text: &str) -> Result<()> {
+    if closed::stdout_was_closed() {
+        return Err(Closed.into());
+    }
     let mut out = io::stdout().lock();
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
