@@ -8,7 +8,7 @@ use curt_workload::Item;
 
 use crate::arm::{Arm, ArmCheck};
 use crate::error::{Error, Result};
-use crate::record::{Derived, PathRecord, Record, Sample, SampleCheck, SampledPath, Times};
+use crate::record::{Derived, PathRecord, Record, Sample, SampledPath, Times};
 
 /// Phase of the tokens before an arm's first check, and of all tokens of an arm without one.
 pub(crate) const LAUNCH: &str = "launch";
@@ -253,29 +253,5 @@ fn without_checks(times: Times) -> Times {
         check_ms: None,
         compact_ms: None,
         ..times
-    }
-}
-
-/// Fills in how well each check of a sample told right paths from wrong ones.
-pub(crate) fn rank(checks: &mut [SampleCheck], paths: &[SampledPath]) {
-    for (index, check) in checks.iter_mut().enumerate() {
-        let scored = |right: bool| {
-            paths
-                .iter()
-                .filter(move |path| path.correct == right)
-                .filter_map(move |path| path.scores.get(index).copied().flatten())
-        };
-        check.pairs = 0;
-        check.concordant = 0.0;
-        for right in scored(true) {
-            for wrong in scored(false) {
-                check.pairs += 1;
-                check.concordant += match right.total_cmp(&wrong) {
-                    std::cmp::Ordering::Greater => 1.0,
-                    std::cmp::Ordering::Equal => 0.5,
-                    std::cmp::Ordering::Less => 0.0,
-                };
-            }
-        }
     }
 }

@@ -53,6 +53,8 @@ pub struct Evidence<'a> {
     pub all_failed: Option<(&'a str, usize, &'a str)>,
     /// Results of the baseline that failed and count as wrong, which makes the candidate look better.
     pub baseline_failed: usize,
+    /// Questions that only one of the two has a result of: those that are missing may be those that it got wrong.
+    pub unpaired: usize,
     /// Results of which no time is known, failed ones among them: they are not in `p95_ms`.
     pub untimed: usize,
     /// Why times do not count, where they do not.
@@ -100,7 +102,7 @@ impl Budget {
 
 impl Verdict {
     /// Decides. *Ready*: p95 within the budget, and the lower end of the one-sided 95 % interval of the paired difference
-    /// above −drop, and no result of the baseline failed. *Not ready*: the budget is missed, or the upper end is below −drop.
+    /// above −drop, no result of the baseline failed, and the two have results of the same questions. *Not ready*: the budget is missed, or the upper end is below −drop.
     /// Else *not enough items*; *nothing to compare* for an arm that is its own baseline; and *no verdict* over failures
     /// alone.
     pub fn of(evidence: &Evidence<'_>) -> Self {
@@ -124,7 +126,11 @@ impl Verdict {
             Decision::NotReady
         } else if evidence.is_alone() {
             Decision::NothingToCompare
-        } else if budget == Budget::Met && no_worse && evidence.baseline_failed == 0 {
+        } else if budget == Budget::Met
+            && no_worse
+            && evidence.baseline_failed == 0
+            && evidence.unpaired == 0
+        {
             Decision::Ready
         } else {
             Decision::NotEnoughItems
@@ -154,6 +160,12 @@ impl Verdict {
                         "; {} results of {} failed and count as wrong, which speaks for {}: what they say has to be mended \
                          first",
                         evidence.baseline_failed, evidence.baseline, evidence.candidate
+                    ));
+                }
+                if evidence.unpaired > 0 {
+                    remedies.push_str(&format!(
+                        "; of {} questions only one of the two has a result: finish the run with --resume",
+                        evidence.unpaired
                     ));
                 }
                 format!("{}: {accuracy}{beside}{remedies}.", decision.head())

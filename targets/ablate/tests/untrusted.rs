@@ -4,7 +4,7 @@ use crate::support;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use curt_ablate::merge;
 use curt_ablate::record::{Folder, Line, Measure, Records, Run, read_records};
 use curt_ablate::summary::Summary;
 use serde_json::{Value, json};
-use support::{MadeUp, Nature, error_of, execute, run_of, whole};
+use support::{MadeUp, Nature, error_of, execute, first, lines_of, run_of, whole, write_lines};
 
 const RECORDS: &str = "records.jsonl";
 
@@ -24,29 +24,6 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, waits) = mpsc::channel();
     std::thread::spawn(move || done.send(work()));
     waits.recv_timeout(AT_ONCE).expect("an end in bounded time")
-}
-
-/// The lines of a finished run, as JSON.
-fn lines_of(run: &Run) -> Vec<Value> {
-    let dir = tempfile::tempdir().unwrap();
-    whole(run, dir.path(), Nature::Mixed);
-    let text = fs::read_to_string(dir.path().join(RECORDS)).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn write(dir: &Path, lines: &[Value]) -> PathBuf {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let file = dir.join(RECORDS);
-    fs::write(&file, text).unwrap();
-    file
-}
-
-/// The first line of `kind`, of arm `arm` where one is named.
-fn first<'a>(lines: &'a mut [Value], kind: &str, arm: &str) -> &'a mut Value {
-    let wanted = |line: &&mut Value| line["kind"] == kind && (arm.is_empty() || line["arm"] == arm);
-    lines.iter_mut().find(wanted).unwrap()
 }
 
 #[test]
@@ -305,7 +282,7 @@ fn a_line_that_its_run_cannot_have_written_is_refused() {
             None => line[field.trim_start_matches('/')] = value,
         }
         let dir = tempfile::tempdir().unwrap();
-        let file = write(dir.path(), &lines);
+        let file = write_lines(dir.path(), &lines);
         let before = fs::read(&file).unwrap();
         for error in [
             error_of(read_records(dir.path())),
@@ -326,7 +303,7 @@ fn a_line_that_its_run_cannot_have_written_is_refused() {
     let result = first(&mut lines, "result", "greedy");
     (result["error"], result["correct"]) = (json!("failed"), json!(true));
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &lines);
+    write_lines(dir.path(), &lines);
     assert!(error_of(read_records(dir.path())).contains("expected one that is not right"));
 }
 
@@ -338,7 +315,7 @@ fn an_edited_run_is_not_taken_up_and_nobody_is_asked() {
     first(&mut lines, "sample", "")["paths"] = json!([]);
     lines.retain(|line| line["kind"] != "result");
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &lines);
+    write_lines(dir.path(), &lines);
     let mut made_up = MadeUp::new(&run, Nature::Mixed);
     let error = error_of(execute(&run, dir.path(), true, &mut made_up));
     assert!(
@@ -455,7 +432,7 @@ fn a_merge_takes_from_each_shard_what_is_its_own() {
     let merged = |shards: [&[Value]; 2]| {
         let dirs = shards.map(|lines| {
             let dir = tempfile::tempdir().unwrap();
-            write(dir.path(), lines);
+            write_lines(dir.path(), lines);
             dir
         });
         merge(&dirs.each_ref().map(|dir| dir.path()))

@@ -15,6 +15,7 @@ fn evidence() -> Evidence<'static> {
         largest_drop: 0.01,
         all_failed: None,
         baseline_failed: 0,
+        unpaired: 0,
         p95_ms: Some(90.0),
         model_error: None,
         untimed: 0,

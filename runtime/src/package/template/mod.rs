@@ -372,7 +372,7 @@ fn environment(source: &str) -> std::result::Result<Environment<'static>, miniji
     environment.add_filter("format", operators::format_filter);
     environment.add_filter("int", convert::int);
     environment.add_filter("float", convert::float);
-    environment.add_function("range", range::Range::new);
+    environment.add_function("range", range::Range::of);
     environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }

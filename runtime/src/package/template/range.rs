@@ -21,7 +21,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) fn new(first: i64, second: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
+    pub(super) fn of(first: i64, second: Option<i64>, step: Option<i64>) -> Result<Value, Error> {
         let (start, stop) = second.map_or((0, first), |second| (first, second));
         let step = step.unwrap_or(1);
         let (from, to, by) = (i128::from(start), i128::from(stop), i128::from(step));

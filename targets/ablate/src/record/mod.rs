@@ -4,8 +4,10 @@
 //! wrote to it, and for each item an [`AskedItem`], a [`Sample`] where arms are derived from one, and a [`Record`] for each
 //! arm.
 
+mod agree;
 mod compare;
 mod folder;
+mod rank;
 mod read;
 mod run;
 mod source;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use compare::{differences, not_compared};
 pub use folder::{Folder, Sink, Writer};
+pub use rank::rank;
 pub use read::{Records, read_records};
 pub use run::{Machine, Measure, Run, Start};
 pub(crate) use validate::MOST_TOKENS;

@@ -3,6 +3,7 @@
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use super::agree::contradictions;
 use super::source::{self, Lines};
 use super::validate::Validator;
 use super::{AskedItem, Line, Record, Run, Sample, Start};
@@ -127,7 +128,11 @@ fn parse(file: &Path, lines: &mut Lines<impl BufRead>) -> Result<Option<Records>
             reason,
         })?;
     }
-    Ok(known.map(|(records, _)| records))
+    Ok(known.map(|(mut records, _)| {
+        let said = contradictions(&records.items, &records.samples, &records.results);
+        records.notes.extend(said);
+        records
+    }))
 }
 
 /// Adds a line to the records, or says why it is none of theirs.

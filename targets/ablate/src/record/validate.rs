@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use curt::paths::SignalName;
 
+use super::agree::Samples;
 use super::{AskedItem, Readings, Record, Run, Sample, Start, Times};
 
 /// Most processes that wrote to one file.
@@ -37,6 +38,7 @@ pub(super) struct Validator {
     starts: usize,
     told: HashSet<usize>,
     samples: HashSet<(usize, u32)>,
+    sampled: Samples,
     results: HashSet<(usize, u32, usize)>,
 }
 
@@ -54,6 +56,7 @@ impl Validator {
             starts: 0,
             told: HashSet::new(),
             samples: HashSet::new(),
+            sampled: Samples::default(),
             results: HashSet::new(),
             run: run.clone(),
         })
@@ -126,6 +129,7 @@ impl Validator {
                 ));
             }
         }
+        self.sampled.take(sample)?;
         times(sample.times.as_ref())?;
         readings(&sample.machine)
     }
@@ -173,6 +177,7 @@ impl Validator {
             at_most("row_steps", most_tokens, derived.row_steps)?;
             time("check_ms", derived.check_ms)?;
         }
+        self.sampled.hold(record)?;
         times(record.times.as_ref())?;
         readings(&record.machine)
     }

@@ -12,11 +12,12 @@ use time::format_description::well_known::Rfc3339;
 use super::options::{Heads, arm_options, sample_options};
 use super::{Asked, Given, Respond};
 use crate::arm::Arm;
-use crate::derive::{phases, rank};
+use crate::derive::phases;
 use crate::error::{Error, Result};
 use crate::measure::{Meter, machine};
 use crate::record::{
     Measure, PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
+    rank,
 };
 
 /// Questions asked before any is recorded, so that pages, caches and clocks are as they will stay.

@@ -255,7 +255,7 @@ impl Summary {
         let mut notes = Vec::new();
         let there = records.results.len();
         if there < expected {
-            notes.push(format!("{there} of {expected} results are there: the run was not finished, its figures are of what was"));
+            notes.extend(missing(&self.arms, expected, records));
         }
         if self.tokens_exact == Some(false) {
             notes.push(
@@ -353,6 +353,38 @@ impl Summary {
     }
 }
 
+/// What is not there of a run whose results should be `expected` many.
+fn missing(arms: &[ArmSummary], expected: usize, records: &Records) -> Vec<String> {
+    let there = records.results.len();
+    let of_each = expected / arms.len().max(1);
+    let lacking = arms.iter().filter(|arm| arm.results < of_each);
+    let lacking: Vec<String> = lacking
+        .map(|arm| format!("{} of {of_each} of {}", of_each - arm.results, arm.name))
+        .collect();
+    let mut notes = vec![format!(
+        "{there} of {expected} results are there: the run was not finished or lines were taken out, and the figures are of \
+         what is there; missing are {}",
+        lacking.join(", ")
+    )];
+    let mut of_item: BTreeMap<(usize, u32), usize> = BTreeMap::new();
+    for record in &records.results {
+        *of_item.entry((record.index, record.repeat)).or_default() += 1;
+    }
+    let partly = of_item
+        .values()
+        .filter(|count| **count < arms.len())
+        .count();
+    // Each process that was broken off leaves as many as it asked side by side.
+    let left = records.run.jobs.unwrap_or(1) * records.starts.len().max(1);
+    if partly > left {
+        notes.push(format!(
+            "{partly} questions have results of some arms alone, and runs that were broken off here leave {left} at most: lines \
+             were taken out, and no comparison of arms holds"
+        ));
+    }
+    notes
+}
+
 /// The verdict on the candidate, of what the arms show.
 fn judge(
     run: &Run,
@@ -388,6 +420,7 @@ fn judge(
         baseline_failed: baseline
             .filter(|_| run.baseline != run.candidate)
             .map_or(0, |arm| arm.failed),
+        unpaired: unpaired(of(&run.candidate), of(&run.baseline)),
         p95_ms: latency.map(|l| l.p95_ms),
         model_error: latency
             .filter(|l| l.modelled)
@@ -399,6 +432,15 @@ fn judge(
         items: items.round() as u64,
         items_needed: needed.map(|units| (units * items_per_unit).ceil() as u64),
     })
+}
+
+/// Questions that one of the two arms has a result of, and the other has none.
+fn unpaired(candidate: &[&Record], baseline: &[&Record]) -> usize {
+    let keys = |results: &[&Record]| -> BTreeSet<(usize, u32)> {
+        results.iter().map(|r| (r.index, r.repeat)).collect()
+    };
+    let (candidate, baseline) = (keys(candidate), keys(baseline));
+    candidate.symmetric_difference(&baseline).count()
 }
 
 /// Of candidate, baseline and limits, what differs from the run as it was begun.

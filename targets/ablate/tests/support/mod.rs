@@ -10,7 +10,7 @@ use curt::paths::FinishReason;
 use curt_ablate::arm::{Arm, ArmFile};
 use curt_ablate::record::{
     Folder, Machine, Measure, PathRecord, Readings, Record, Records, Run, Sample, SampleCheck,
-    SampledPath, Start, Times, VERSION, read_records,
+    SampledPath, Start, Times, VERSION, rank, read_records,
 };
 use curt_ablate::run::{Asked, Given, Respond, Unreachable};
 use curt_ablate::summary::Summary;
@@ -241,7 +241,8 @@ impl Respond for MadeUp<'_> {
             })
             .collect();
         let error = self.fails(asked.index);
-        Ok(Sample {
+        let paths = if error.is_some() { Vec::new() } else { paths };
+        let mut sample = Sample {
             index: asked.index,
             item: asked.item.id.clone(),
             repeat,
@@ -253,15 +254,11 @@ impl Respond for MadeUp<'_> {
                     at,
                     scored: PATHS,
                     score_ms: Some(0.1),
-                    pairs: if self.nature == Nature::Mixed { 4 } else { 0 },
-                    concordant: if self.nature == Nature::Mixed {
-                        3.0
-                    } else {
-                        0.0
-                    },
+                    pairs: 0,
+                    concordant: 0.0,
                 })
                 .collect(),
-            paths: if error.is_some() { Vec::new() } else { paths },
+            paths,
             times: error.is_none().then_some(Times {
                 total_ms: 40.0,
                 first_token_ms: Some(5.0),
@@ -274,7 +271,9 @@ impl Respond for MadeUp<'_> {
             error,
             kv_bytes: Some(8000),
             machine: Readings::default(),
-        })
+        };
+        rank(&mut sample.checks, &sample.paths);
+        Ok(sample)
     }
 
     fn answer(&mut self, arm: &Arm, paths: usize, asked: &Asked<'_>, repeat: u32) -> Result<Given> {
@@ -363,4 +362,34 @@ pub fn whole(run: &Run, dir: &Path, nature: Nature) -> Summary {
 #[track_caller]
 pub fn error_of<T: std::fmt::Debug>(result: Result<T>) -> String {
     result.unwrap_err().to_string()
+}
+
+/// The lines of a finished run, as JSON.
+pub fn lines_of(run: &Run) -> Vec<serde_json::Value> {
+    let dir = tempfile::tempdir().unwrap();
+    whole(run, dir.path(), Nature::Mixed);
+    let text = std::fs::read_to_string(dir.path().join("records.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Writes `lines` as the records of `dir`.
+pub fn write_lines(dir: &Path, lines: &[serde_json::Value]) -> std::path::PathBuf {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let file = dir.join("records.jsonl");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// The first line of `kind`, of arm `arm` where one is named.
+pub fn first<'a>(
+    lines: &'a mut [serde_json::Value],
+    kind: &str,
+    arm: &str,
+) -> &'a mut serde_json::Value {
+    let wanted = |line: &&mut serde_json::Value| {
+        line["kind"] == kind && (arm.is_empty() || line["arm"] == arm)
+    };
+    lines.iter_mut().find(wanted).unwrap()
 }
