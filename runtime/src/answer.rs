@@ -28,6 +28,9 @@ pub struct Answer {
     /// What was asked for and is not quite what was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The question's images, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageFacts>,
     /// Token ids of the prompt, as template and tokenizer made them.
     pub prompt: Vec<u32>,
     /// Every path, by number.
@@ -47,6 +50,37 @@ pub struct Answer {
     /// Most bytes of the process that were ever resident.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_resident_bytes: Option<u64>,
+}
+
+/// What was seen of an image, and what it cost. Times are wall time in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImageFacts {
+    /// Its file, or what it was called.
+    pub name: String,
+    /// Pixels in a row, upright.
+    pub width: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Tiles that the vision graph saw, the whole image among them.
+    pub tiles: usize,
+    /// Image tokens that it takes in the prompt: one for each image feature.
+    pub tokens: usize,
+    /// Its features were known from before.
+    pub cached: bool,
+    /// Reading and decoding it, and finding what it is known by.
+    pub decode_ms: f64,
+    /// Bringing it to size, cutting and normalising it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_ms: Option<f64>,
+    /// Loading the vision graph, where this image was the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<f64>,
+    /// Running the vision graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encode_ms: Option<f64>,
+    /// What there was and was not seen, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One path's part in an answer.
@@ -125,6 +159,7 @@ pub(crate) struct Course {
     pub(crate) vote: Option<VoteRule>,
     pub(crate) seed: u64,
     pub(crate) prompt: Vec<u32>,
+    pub(crate) images: Vec<ImageFacts>,
     /// Tokens of the prompt that were cached already.
     pub(crate) reused: usize,
     pub(crate) kv: KvPlan,
@@ -161,6 +196,7 @@ impl Answer {
             votes,
             checks: launched.checks,
             notes: course.notes,
+            images: course.images,
             prompt: course.prompt,
             paths,
             kv: course.kv,

@@ -72,6 +72,16 @@ pub enum Error {
         /// What it was given.
         got: String,
     },
+    /// An image that cannot be seen.
+    #[error("{name}: expected {expected}, got {got}")]
+    Image {
+        /// Its file, or what it was called.
+        name: String,
+        /// What it needs to be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// The prompt and the tokens asked for do not fit the model's context.
     #[error(
         "the prompt has {prompt_tokens} tokens and the model's context {context_tokens}: no room to answer; shorten the \

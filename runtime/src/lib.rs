@@ -35,6 +35,7 @@ pub mod package;
 pub mod paths;
 pub mod reading;
 pub mod session;
+pub mod vision;
 
 pub use answer::Answer;
 pub use engine::{

@@ -286,6 +286,6 @@ fn another_layout_is_named() {
     std::fs::write(dir.path().join("config.json"), "{}").unwrap();
     assert_names(
         &refusal(dir.path()),
-        &["genai_config.json", "transformers.js"],
+        &["decoder_model_merged.onnx or model.onnx", "neither"],
     );
 }

@@ -16,3 +16,4 @@ mod shown;
 mod support;
 mod templates;
 mod texts;
+mod vision;

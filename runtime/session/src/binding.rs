@@ -35,10 +35,22 @@ pub enum ElementType {
     I8,
     /// Signed 64-bit integer.
     I64,
+    /// A byte that is 0 or 1.
+    Bool,
 }
 
 impl ElementType {
-    fn code(self) -> sys::ONNXTensorElementDataType {
+    /// Bytes of one.
+    pub fn bytes(self) -> usize {
+        match self {
+            ElementType::F32 => 4,
+            ElementType::F16 | ElementType::Bf16 => 2,
+            ElementType::I8 | ElementType::Bool => 1,
+            ElementType::I64 => 8,
+        }
+    }
+
+    pub(crate) fn code(self) -> sys::ONNXTensorElementDataType {
         use sys::ONNXTensorElementDataType as T;
         match self {
             ElementType::F32 => T::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
@@ -46,6 +58,7 @@ impl ElementType {
             ElementType::Bf16 => T::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
             ElementType::I8 => T::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
             ElementType::I64 => T::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+            ElementType::Bool => T::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
         }
     }
 }

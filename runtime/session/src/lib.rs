@@ -5,11 +5,13 @@
 //! call of the C API lies here.
 //!
 //! [`load_library`] finds the library, once in a process. A [`Session`] is a graph, loaded; a [`Binding`] is what its
-//! runs read and write; a [`Placement`] says which execution provider runs which part; a [`CancelToken`] stops a load or
+//! runs read and write, and an [`Output`] what [`Session::call`] gave where
+//! the graph alone knows how large that is; a [`Placement`] says which execution provider runs which part; a [`CancelToken`] stops a load or
 //! a run from another thread.
 
 mod binding;
 mod bound;
+mod call;
 mod cancel;
 mod error;
 mod library;
@@ -19,6 +21,7 @@ mod session;
 
 pub use binding::{Binding, ElementType, Memory, TensorMemory};
 pub use bound::{BoundGraph, TensorSpec};
+pub use call::{Given, Output};
 pub use cancel::{Attached, CancelToken};
 pub use error::{Error, Result};
 pub use library::{LibraryInfo, LibraryOptions, Telemetry, library_info, load_library};

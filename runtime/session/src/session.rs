@@ -1,5 +1,6 @@
 //! A graph, loaded and run.
 
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use ort::session::builder::GraphOptimizationLevel;
 
 use crate::error::done;
 use crate::placement::{self, Placement};
-use crate::{Attached, Binding, CancelToken, Error, Result, SessionOptions, library};
+use crate::{Attached, Binding, CancelToken, Error, Given, Output, Result, SessionOptions};
+use crate::{call, library};
 
 /// One graph, loaded.
 pub struct Session {
@@ -88,6 +90,16 @@ impl Session {
             )
         };
         done(status, "running the graph")
+    }
+
+    /// Runs the graph on `inputs` and gives its output `name`, in memory of ONNX Runtime's: for graphs of whose output nobody
+    /// else knows the size. Can be stopped as [`Self::run`].
+    ///
+    /// # Errors
+    /// [`Error::Memory`] for bytes that are too few for a shape or not aligned for its elements; [`Error::Runtime`] where the
+    /// run fails, was stopped, or gives another kind of value than a tensor of numbers.
+    pub fn call(&mut self, inputs: &[Given<'_>], name: &CStr) -> Result<Output> {
+        call::call(&self.inner, &self.run_options, inputs, name)
     }
 
     /// Lets `token` stop the runs of this session until the guard is dropped.

@@ -2,6 +2,7 @@
 
 mod ask_error;
 mod cached;
+mod images;
 mod notes;
 mod options;
 mod prompt;
@@ -19,16 +20,17 @@ pub use options::{AskOptions, EngineOptions, Question, Voting};
 pub use prune::PruneOptions;
 pub use watch::Event;
 
+use images::Sight;
 use settings::Settings;
 use watch::Events;
 
 use crate::answer::{Answer, Course};
 use crate::error::{Error, Result};
-use crate::generate::{CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
+use crate::generate::{CacheKey, CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
 use crate::head::{StopHead, find_head};
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
-use crate::package::{EncodedPrompt, Package};
+use crate::package::{EncodedPrompt, ImageGrid, Package};
 use crate::paths::{self, AllDrawn, Check, Launch, Launched, Reading, StopTexts};
 
 /// A loaded package that answers questions, one at a time.
@@ -37,6 +39,7 @@ pub struct Engine {
     decoder: Decoder,
     /// What stands in row 0, keyed by content.
     cached: CachedKeys,
+    sight: Sight,
     /// Heads that were opened by name.
     heads: BTreeMap<PathBuf, Arc<StopHead>>,
     load: Duration,
@@ -49,7 +52,7 @@ impl Engine {
     /// Those of [`Package::open`], and [`Error::Session`] where library or graph cannot be loaded, [`Error::Cancelled`].
     pub fn open(dir: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
         let clock = Instant::now();
-        let package = Package::open(dir.as_ref())?;
+        let package = Package::open_as(dir.as_ref(), options.dtype.as_deref())?;
         // A cache for the first question is planned with it; until then one position.
         let graph = package.graph();
         let plan = KvPlan::new(graph.geometry(), graph.layout(), 1, 1, None)?;
@@ -58,6 +61,7 @@ impl Engine {
             package,
             decoder,
             cached: CachedKeys::default(),
+            sight: Sight::new(options),
             heads: BTreeMap::new(),
             load: clock.elapsed(),
         })
@@ -129,25 +133,35 @@ impl Engine {
         let checks = self.checks(options)?;
         let settings = Settings::resolve(&self.package, options, checks)?;
         let stops = StopTexts::new(self.package.text(), &options.stop)?;
+        let (images, question) = question.parts();
+        let seen = self.see(&images, options)?;
+        let grids: Vec<ImageGrid> = seen.iter().map(|seen| seen.grid()).collect();
         let EncodedPrompt {
             tokens: prompt,
             system_moved,
-        } = self.encoded(question, options)?;
+        } = self.encoded(question, &grids, options)?;
+        let keys = self.keys(&prompt, &seen);
         let most_tokens = self.room(&prompt)?.min(settings.max_tokens);
-        let reused = self.reusable(&prompt, options.reuse);
+        let reused = self.reusable(&keys, options.reuse);
         let room = Room {
             rows: options.paths,
             prefill_tokens: prompt.len() - reused,
             capacity_tokens: prompt.len() + most_tokens,
         };
-        let plan = self.plan(room, options.max_kv_bytes)?;
+        let plan = match self.plan(room, options.max_kv_bytes) {
+            // What has seen the images is not needed any more.
+            Err(Error::Capacity { .. }) if self.sight.release() => {
+                self.plan(room, options.max_kv_bytes)?
+            }
+            planned => planned?,
+        };
         on_event(Event::Planned(&plan));
 
         let phase = Instant::now();
         self.cached.truncate(reused);
         self.decoder
             .restart(plan.kv, reused, options.max_kv_bytes)?;
-        self.decoder.prefill(&prompt[reused..], &options.cancel)?;
+        self.prefill(&prompt, reused, &seen, options)?;
         let prefill = phase.elapsed();
         on_event(Event::Prefilled {
             tokens: prompt.len() - reused,
@@ -176,13 +190,14 @@ impl Engine {
         let mut launched = paths::launch(&mut self.decoder, &launch, &mut AllDrawn, &mut events)?;
         let broken = launched.broken.take();
         if broken.is_none() {
-            self.remember(&prompt, reused, &launched);
+            self.remember(&keys, reused, &launched);
         }
         let course = Course {
             notes: notes::notes(&self.package, options, &settings, most_tokens, system_moved),
             vote: settings.vote,
             seed: options.seed,
             prompt,
+            images: seen.into_iter().map(|seen| seen.facts).collect(),
             reused,
             kv: plan.kv,
             logits_bytes: plan.logits_bytes,
@@ -231,8 +246,8 @@ impl Engine {
         DecoderPlan::new(&self.package, room, limits)
     }
 
-    /// Tokens of `prompt` whose keys and values are cached. At least one is left to run: its logits are needed.
-    fn reusable(&self, prompt: &[u32], reuse: bool) -> usize {
+    /// Positions of `prompt` whose keys and values are cached. At least one is left to run: its logits are needed.
+    fn reusable(&self, prompt: &[CacheKey], reuse: bool) -> usize {
         if !reuse {
             return 0;
         }
@@ -241,7 +256,7 @@ impl Engine {
     }
 
     /// Notes what prompt and launch have left in row 0 after the `reused` positions, for the next question to begin with.
-    fn remember(&mut self, prompt: &[u32], reused: usize, launched: &Launched) {
+    fn remember(&mut self, prompt: &[CacheKey], reused: usize, launched: &Launched) {
         // What the question was settled without still has rows.
         self.decoder.keep_first_row();
         let fed = self.decoder.kv().len() - prompt.len();

@@ -5,6 +5,7 @@ use crate::package::{Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
 use crate::session::{CancelToken, LibraryOptions, Provider, SessionOptions};
+use crate::vision::{DEFAULT_MAX_PIXELS, Image};
 
 /// How an engine is opened.
 #[derive(Debug, Clone)]
@@ -16,9 +17,19 @@ pub struct EngineOptions {
     pub providers: Vec<Provider>,
     /// Which ONNX Runtime is loaded where none is yet, and whether its telemetry may start.
     pub library: LibraryOptions,
+    /// Which files are taken where a folder of transformers.js has several of one graph, as [`crate::Package::open_as`] says.
+    pub dtype: Option<String>,
+    /// Most bytes of image features that are kept for images that come again. 0 keeps none.
+    pub image_cache_bytes: usize,
+    /// Keep the vision graph loaded between questions. Without it, it is loaded for each new image, and its memory is free
+    /// while the answer is generated. It is given up in any case where a question would not fit beside it.
+    pub keep_encoder: bool,
     /// Cancels the opening.
     pub cancel: CancelToken,
 }
+
+/// Most bytes of image features that are kept: some hundred images of a thousand features.
+const DEFAULT_IMAGE_CACHE_BYTES: usize = 256 << 20;
 
 impl Default for EngineOptions {
     fn default() -> Self {
@@ -32,6 +43,9 @@ impl Default for EngineOptions {
             threads,
             providers,
             library,
+            dtype: None,
+            image_cache_bytes: DEFAULT_IMAGE_CACHE_BYTES,
+            keep_encoder: true,
             cancel,
         }
     }
@@ -55,8 +69,39 @@ pub enum Question {
     Text(String),
     /// A whole conversation, the model to speak next. Nothing is added.
     Messages(Vec<Message>),
-    /// A rendered and encoded prompt.
+    /// A rendered and encoded prompt; where images go with it, their tokens stand in it already.
     Tokens(Vec<u32>),
+    /// A question about images: they stand before its text, or where the messages have places for them.
+    Images {
+        /// In the order of their places.
+        images: Vec<Image>,
+        /// What is asked of them.
+        question: Box<Question>,
+    },
+}
+
+impl Question {
+    /// This question, about `images`.
+    pub fn about(self, images: impl IntoIterator<Item = Image>) -> Self {
+        Question::Images {
+            images: images.into_iter().collect(),
+            question: Box::new(self),
+        }
+    }
+
+    /// Its images, and what is asked of them.
+    pub(super) fn parts(&self) -> (Vec<&Image>, &Question) {
+        let (mut images, mut asked) = (Vec::new(), self);
+        while let Question::Images {
+            images: these,
+            question,
+        } = asked
+        {
+            images.extend(these);
+            asked = question;
+        }
+        (images, asked)
+    }
 }
 
 impl From<&str> for Question {
@@ -112,6 +157,8 @@ pub struct AskOptions {
     pub first_finished: Option<usize>,
     /// Most bytes of KV cache. `None`: what the system says is available.
     pub max_kv_bytes: Option<u64>,
+    /// Most pixels of an image. Decoding takes up to 16 bytes of memory for each.
+    pub max_image_pixels: usize,
     /// Reuse keys and values of the last question for the tokens with which both prompts begin. With int8 activations
     /// this can change an answer: a prompt that runs in two parts rounds differently, and of two tokens with nearly equal
     /// logits the other may win. Switch it off where an answer must not depend on the question before.
@@ -138,6 +185,7 @@ impl Default for AskOptions {
             early_vote: false,
             first_finished: None,
             max_kv_bytes: None,
+            max_image_pixels: DEFAULT_MAX_PIXELS,
             reuse: true,
             cancel: CancelToken::new(),
         }

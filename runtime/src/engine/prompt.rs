@@ -2,15 +2,24 @@
 
 use super::{AskOptions, Engine, Question};
 use crate::error::{Error, Result};
-use crate::package::{EncodedPrompt, Message, Role};
+use crate::package::{EncodedPrompt, ImageGrid, Message, Role};
 
 impl Engine {
-    /// The prompt as token ids.
+    /// The prompt as token ids. Of a question about images, [`crate::Answer::prompt`] has them: how many tokens an image is
+    /// shows when it is seen.
     ///
     /// # Errors
-    /// [`Error::Option`] for an empty question or an unknown id; those of the template and the tokenizer.
+    /// [`Error::Option`] for an empty question, one about images, or an unknown id; those of the template and the tokenizer.
     pub fn tokens(&self, question: &Question, options: &AskOptions) -> Result<Vec<u32>> {
-        Ok(self.encoded(question, options)?.tokens)
+        let (images, question) = question.parts();
+        if !images.is_empty() {
+            return Err(Error::option(
+                "images",
+                "none where nothing is seen",
+                images.len(),
+            ));
+        }
+        Ok(self.encoded(question, &[], options)?.tokens)
     }
 
     /// The prompt as the model reads it.
@@ -20,17 +29,28 @@ impl Engine {
     pub(super) fn encoded(
         &self,
         question: &Question,
+        images: &[ImageGrid],
         options: &AskOptions,
     ) -> Result<EncodedPrompt> {
         let cancelled = || options.cancel.is_cancelled();
-        let encode = |messages: &[Message]| self.package.encode(messages, &cancelled);
+        let encode = |messages: &[Message]| self.package.encode_with(messages, images, &cancelled);
         let prompt = match question {
-            Question::Tokens(tokens) => EncodedPrompt {
-                tokens: tokens.clone(),
-                system_moved: false,
-            },
+            Question::Tokens(tokens) => {
+                self.package.places_agree(tokens, images)?;
+                EncodedPrompt {
+                    tokens: tokens.clone(),
+                    system_moved: false,
+                }
+            }
             Question::Messages(messages) => encode(messages)?,
-            Question::Text(text) => encode(&self.messages(text, options)?)?,
+            Question::Text(text) => encode(&self.messages(text, images.len(), options)?)?,
+            Question::Images { .. } => {
+                return Err(Error::option(
+                    "question",
+                    "a question without images",
+                    "one with",
+                ));
+            }
         };
         if prompt.tokens.is_empty() {
             return Err(Error::option("question", "at least one token", "none"));
@@ -53,7 +73,7 @@ impl Engine {
     }
 
     /// The conversation that ends with the question `text`.
-    fn messages(&self, text: &str, options: &AskOptions) -> Result<Vec<Message>> {
+    fn messages(&self, text: &str, images: usize, options: &AskOptions) -> Result<Vec<Message>> {
         if text.trim().is_empty() {
             return Err(Error::option("question", "some text", "an empty question"));
         }
@@ -70,7 +90,10 @@ impl Engine {
             messages.push(Message::new(Role::User, &turn.user));
             messages.push(Message::new(Role::Assistant, &turn.assistant));
         }
-        messages.push(Message::new(Role::User, text));
+        messages.push(Message {
+            images,
+            ..Message::new(Role::User, text)
+        });
         Ok(messages)
     }
 }

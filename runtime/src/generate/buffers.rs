@@ -1,5 +1,6 @@
 //! Inputs and outputs of a step, beside keys and values.
 
+use curt_session::{ElementType, TensorMemory};
 use half::f16;
 
 use super::Input;
@@ -41,7 +42,7 @@ impl StepShape {
     pub(super) fn positions(&self, input: Input<'_>) -> Result<usize> {
         let refused_input = |got: String| {
             let expected = match self.input {
-                GraphInput::Ids => format!("token ids below {}", self.vocabulary),
+                GraphInput::Ids => self.known_ids(),
                 GraphInput::Embeddings { hidden, .. } => {
                     format!("embeddings of {hidden} numbers a position, as this graph takes them")
                 }
@@ -49,13 +50,7 @@ impl StepShape {
             Err(Error::option("input", expected, got))
         };
         let count = match (self.input, input) {
-            (GraphInput::Ids, Input::Tokens(tokens)) => {
-                let unknown = tokens.iter().find(|&&t| t as usize >= self.vocabulary);
-                if let Some(unknown) = unknown {
-                    return refused_input(unknown.to_string());
-                }
-                tokens.len()
-            }
+            (GraphInput::Ids, Input::Tokens(tokens)) => return self.ids(tokens),
             (GraphInput::Embeddings { hidden, .. }, Input::Embeddings(numbers)) => {
                 if !numbers.len().is_multiple_of(hidden) {
                     return refused_input(format!("{} numbers", numbers.len()));
@@ -72,6 +67,22 @@ impl StepShape {
             0 => Err(refused("positions of an input (at least)", 1, 0)),
             n => Ok(n),
         }
+    }
+
+    /// The number of `tokens`, all of which the model knows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for none; [`Error::Option`] for an id that it does not know.
+    pub(super) fn ids(&self, tokens: &[u32]) -> Result<usize> {
+        match tokens.iter().find(|&&t| t as usize >= self.vocabulary) {
+            Some(unknown) => Err(Error::option("input", self.known_ids(), unknown)),
+            None if tokens.is_empty() => Err(refused("positions of an input (at least)", 1, 0)),
+            None => Ok(tokens.len()),
+        }
+    }
+
+    fn known_ids(&self) -> String {
+        format!("token ids below {}", self.vocabulary)
     }
 
     /// Bytes of one position of the graph's input.
@@ -117,6 +128,8 @@ pub(super) struct Buffers {
     pub(super) attention_mask: Slab,
     /// `[rows, tokens]`
     pub(super) position_ids: Slab,
+    /// `[1]`: whether anything is cached, for graphs that ask.
+    pub(super) past: Slab,
     /// `[rows, tokens or 1, vocabulary]` as the graph writes them.
     pub(super) logits: Slab,
     /// `[rows, vocabulary]` in f32, where the graph writes another type; else one unused page.
@@ -153,6 +166,7 @@ impl Buffers {
             input: Slab::new(input)?,
             attention_mask,
             position_ids: Slab::new(tokens)?,
+            past: Slab::new(1)?,
             logits: Slab::new(logits)?,
             logits_f32: Slab::new(widened)?,
             shape,
@@ -208,6 +222,11 @@ impl Buffers {
         }
     }
 
+    /// Says whether anything is cached.
+    pub(super) fn set_past(&mut self, past: bool) {
+        self.past.bytes_mut()[0] = u8::from(past);
+    }
+
     /// A step has written logits of `rows` rows with `count` new positions each.
     pub(super) fn written(&mut self, rows: usize, count: usize) {
         let vocabulary = self.shape.vocabulary;
@@ -261,6 +280,25 @@ impl Buffers {
             }
         }
     }
+}
+
+/// A buffer as a tensor of `shape`.
+pub(super) fn memory<'a>(
+    slab: &Slab,
+    element: ElementType,
+    shape: &'a [i64],
+) -> Result<TensorMemory<'a>> {
+    let bytes = slab.bytes().len();
+    let start = slab
+        .at(0)
+        .ok_or_else(|| refused("bytes of a buffer (at least)", 1, 0))?;
+    Ok(TensorMemory {
+        memory: slab.memory(),
+        start,
+        bytes,
+        element,
+        shape,
+    })
 }
 
 pub(super) fn refused(what: &'static str, expected: usize, got: usize) -> Error {

@@ -5,9 +5,10 @@ use std::ffi::CString;
 use curt_session::{Binding, ElementType, Session, TensorMemory};
 
 use super::Input;
-use super::buffers::{Buffers, PREFILL_STEP_TOKENS, StepShape, refused};
+use super::buffers::{Buffers, PREFILL_STEP_TOKENS, StepShape, memory, refused};
+use super::embed::{Embedder, stopped};
 use crate::error::{Error, Result};
-use crate::kv::{KvCache, KvKind, KvPlan, KvTensor, Slab};
+use crate::kv::{KvCache, KvKind, KvPlan, KvTensor};
 use crate::package::{DecoderGraph, GraphInput, Package};
 use crate::session::{CancelToken, Placement, SessionOptions};
 
@@ -18,6 +19,8 @@ pub struct Decoder {
     // Dropped in this order: a binding before its session, and both before the memory they point to.
     binding: Binding,
     session: Session,
+    /// Of decoders that take embeddings, where the package has a graph for those of tokens.
+    embedder: Option<Embedder>,
     kv: KvCache,
     names: Names,
     buffers: Buffers,
@@ -31,6 +34,7 @@ struct Names {
     input: CString,
     attention_mask: Option<CString>,
     position_ids: Option<CString>,
+    use_cache_branch: Option<CString>,
     logits: CString,
     /// Of each layer: past key, past value, present key, present value.
     kv: Vec<[CString; 4]>,
@@ -49,6 +53,10 @@ impl Decoder {
         Ok(Self {
             binding,
             session,
+            embedder: package
+                .embedding()
+                .map(|graph| Embedder::open(graph, options))
+                .transpose()?,
             kv: KvCache::new(graph.geometry, graph.layout, plan)?,
             names: Names::of(graph)?,
             buffers: Buffers::new(StepShape::of(graph), plan)?,
@@ -108,10 +116,10 @@ impl Decoder {
         if self.kv.rows() != 1 {
             return Err(refused("rows", 1, self.kv.rows()));
         }
-        let count = self.shape.positions(input)?;
+        let count = self.positions(input)?;
         for first in (0..count).step_by(PREFILL_STEP_TOKENS) {
             let step = PREFILL_STEP_TOKENS.min(count - first);
-            self.buffers.place(input, first, step);
+            self.place(input, first, step, cancel)?;
             self.run(step, cancel)?;
         }
         self.buffers.release_prefill();
@@ -125,12 +133,60 @@ impl Decoder {
     /// the graph does not take; [`Error::Cancelled`]; [`Error::Session`].
     pub fn step<'a>(&mut self, input: impl Into<Input<'a>>, cancel: &CancelToken) -> Result<()> {
         let input = input.into();
-        let (rows, given) = (self.kv.rows(), self.shape.positions(input)?);
+        let (rows, given) = (self.kv.rows(), self.positions(input)?);
         if given != rows {
             return Err(refused("positions, one a row", rows, given));
         }
-        self.buffers.place(input, 0, rows);
+        self.place(input, 0, rows, cancel)?;
         self.run(1, cancel)
+    }
+
+    /// What the decoder takes for `tokens`, with `features`, `[places, hidden]`, in place of the tokens `placeholder`, in
+    /// their order: `[tokens, hidden]`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a package without a graph for it, an id that the model does not know, or more or fewer features
+    /// than places; [`Error::Cancelled`]; [`Error::Session`].
+    pub fn embed(
+        &mut self,
+        tokens: &[u32],
+        placeholder: u32,
+        features: &[f32],
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        self.positions(Input::Tokens(tokens))?;
+        let Some(embedder) = &mut self.embedder else {
+            let expected = "none: this package has no graph that embeds tokens";
+            return Err(Error::option("images", expected, "images"));
+        };
+        let embedded = embedder.embed_with(tokens, placeholder, features, cancel)?;
+        Ok(embedded.to_vec())
+    }
+
+    /// Positions of `input`, which the graphs take.
+    fn positions(&self, input: Input<'_>) -> Result<usize> {
+        match (&self.embedder, input) {
+            (Some(_), Input::Tokens(tokens)) => self.shape.ids(tokens),
+            _ => self.shape.positions(input),
+        }
+    }
+
+    /// Puts `count` positions of `input`, from position `first` on, where the next step reads them.
+    fn place(
+        &mut self,
+        input: Input<'_>,
+        first: usize,
+        count: usize,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        match (&mut self.embedder, input) {
+            (Some(embedder), Input::Tokens(tokens)) => {
+                let embedded = embedder.embed(&tokens[first..first + count], cancel)?;
+                self.buffers.place(Input::Embeddings(embedded), 0, count);
+            }
+            _ => self.buffers.place(input, first, count),
+        }
+        Ok(())
     }
 
     /// Logits after the last position of `row`: `[vocabulary]`. Empty for a row that the last step did not have.
@@ -190,16 +246,13 @@ impl Decoder {
                 *slot = first + (i % count) as i64;
             }
         }
+        self.buffers.set_past(!self.kv.is_empty());
         // SAFETY: everything bound lies in `self.buffers` and `self.kv`, which are alive and, with `&mut self`, ours alone.
         let ran = unsafe { self.session.run(&self.binding) };
         if let Err(error) = ran {
             // What the run has written is unknown; the cache keeps its length, so it is not read.
             self.bound_rows = 0;
-            return Err(if cancel.is_cancelled() {
-                Error::Cancelled { tokens: 0 }
-            } else {
-                error.into()
-            });
+            return Err(stopped(error, cancel));
         }
         self.kv.appended(count);
         self.buffers.written(rows, count);
@@ -272,6 +325,10 @@ impl Decoder {
                     )?,
                 )?;
             }
+            if let Some(name) = &self.names.use_cache_branch {
+                let past = memory(&self.buffers.past, ElementType::Bool, &[1])?;
+                self.binding.input(name, past)?;
+            }
             self.binding.output(
                 &self.names.logits,
                 memory(&self.buffers.logits, logits, &[rows_, given, vocabulary])?,
@@ -298,6 +355,7 @@ impl Names {
             input: c(&graph.input_name)?,
             attention_mask: graph.attention_mask.as_ref().map(c).transpose()?,
             position_ids: graph.position_ids.as_ref().map(c).transpose()?,
+            use_cache_branch: graph.use_cache_branch.as_ref().map(c).transpose()?,
             logits: c(&graph.logits)?,
             kv: graph
                 .kv_names
@@ -306,20 +364,6 @@ impl Names {
                 .collect::<Result<_>>()?,
         })
     }
-}
-
-fn memory<'a>(slab: &Slab, element: ElementType, shape: &'a [i64]) -> Result<TensorMemory<'a>> {
-    let bytes = slab.bytes().len();
-    let start = slab
-        .at(0)
-        .ok_or_else(|| refused("bytes of a buffer (at least)", 1, 0))?;
-    Ok(TensorMemory {
-        memory: slab.memory(),
-        start,
-        bytes,
-        element,
-        shape,
-    })
 }
 
 fn kv_memory(tensor: &KvTensor, element: ElementType) -> TensorMemory<'_> {

@@ -3,6 +3,7 @@
 mod adjust;
 mod buffers;
 mod decoder;
+mod embed;
 mod input;
 mod invariance;
 mod plan;

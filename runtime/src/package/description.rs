@@ -32,9 +32,29 @@ pub(super) struct DecoderNames {
     pub(super) inputs_embeds: String,
     pub(super) attention_mask: String,
     pub(super) position_ids: String,
+    /// Of graphs that are two in one: whether there is a past.
+    pub(super) use_cache_branch: String,
     pub(super) logits: String,
     /// Of past key, past value, present key and present value; each has one `%d` for the layer.
     pub(super) kv: [String; 4],
+}
+
+/// Names of what the embedding graph takes and gives.
+#[derive(Debug, Clone)]
+pub(super) struct EmbeddingNames {
+    pub(super) input_ids: String,
+    /// Of graphs that put image features in place themselves.
+    pub(super) image_features: String,
+    pub(super) inputs_embeds: String,
+}
+
+/// Names of what the vision graph takes and gives.
+#[derive(Debug, Clone)]
+pub(super) struct VisionNames {
+    pub(super) pixel_values: String,
+    /// Of graphs that are told which pixels are the picture's.
+    pub(super) attention_mask: String,
+    pub(super) image_features: String,
 }
 
 /// A number that the graph has too, and the field that states it.
@@ -68,6 +88,10 @@ pub(super) struct Description {
     /// Graphs that stand before it.
     pub(super) others: Vec<GraphFile>,
     pub(super) names: DecoderNames,
+    pub(super) embedding_names: EmbeddingNames,
+    pub(super) vision_names: VisionNames,
+    /// The placeholder that stands in a prompt for each vector of an image.
+    pub(super) image_token_id: Option<u32>,
     /// Layers that have keys and values, heads of each, elements of one, tokens that have logits: where they are stated.
     pub(super) layers: Option<Stated>,
     pub(super) kv_heads: Option<Stated>,

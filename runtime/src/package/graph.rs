@@ -57,6 +57,8 @@ pub struct DecoderGraph {
     pub(crate) input: GraphInput,
     pub(crate) attention_mask: Option<String>,
     pub(crate) position_ids: Option<String>,
+    /// Of graphs that are two in one: whether there is a past.
+    pub(crate) use_cache_branch: Option<String>,
     /// Of each layer: past key, past value, present key, present value.
     pub(crate) kv_names: Vec<[String; 4]>,
     pub(crate) logits: String,
@@ -96,6 +98,11 @@ impl DecoderGraph {
             expect_type(file, sides.input(name)?, &["int64"])?;
         }
 
+        let use_cache_branch = optional(&names.use_cache_branch);
+        if let Some(name) = &use_cache_branch {
+            expect_type(file, sides.input(name)?, &["bool"])?;
+        }
+
         let logits = sides.output(&names.logits)?;
         let logits_dtype = float(file, logits)?;
         require_rank(file, logits, 3)?;
@@ -122,6 +129,7 @@ impl DecoderGraph {
             .chain([input_name.as_str()])
             .chain(attention_mask.as_deref())
             .chain(position_ids.as_deref())
+            .chain(use_cache_branch.as_deref())
             .collect();
         let unknown: Vec<&str> = sides
             .inputs
@@ -144,6 +152,7 @@ impl DecoderGraph {
             logits: names.logits.clone(),
             attention_mask,
             position_ids,
+            use_cache_branch,
             kv_names,
             logits_dtype,
             last_logits_only,
@@ -224,7 +233,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-fn by_name<'a>(
+pub(super) fn by_name<'a>(
     file: &Path,
     side: &str,
     infos: &'a [ValueInfo],
@@ -252,7 +261,7 @@ fn agree(description: &Description, stated: Option<Stated>, in_graph: usize) -> 
     }
 }
 
-fn float(file: &Path, info: &ValueInfo) -> Result<FloatDtype> {
+pub(super) fn float(file: &Path, info: &ValueInfo) -> Result<FloatDtype> {
     Ok(match expect_type(file, info, &["f32", "f16"])? {
         "f32" => FloatDtype::F32,
         _ => FloatDtype::F16,
@@ -346,7 +355,7 @@ fn kv(
     Ok((names, geometry))
 }
 
-fn expect_type(file: &Path, info: &ValueInfo, allowed: &[&str]) -> Result<&'static str> {
+pub(super) fn expect_type(file: &Path, info: &ValueInfo, allowed: &[&str]) -> Result<&'static str> {
     match onnx::element_type(info.element) {
         Some((name, _)) if allowed.contains(&name) => Ok(name),
         other => Err(Error::package(
@@ -361,7 +370,7 @@ fn expect_type(file: &Path, info: &ValueInfo, allowed: &[&str]) -> Result<&'stat
     }
 }
 
-fn require_rank(file: &Path, info: &ValueInfo, rank: usize) -> Result<()> {
+pub(super) fn require_rank(file: &Path, info: &ValueInfo, rank: usize) -> Result<()> {
     if info.shape.len() == rank {
         return Ok(());
     }
@@ -370,7 +379,7 @@ fn require_rank(file: &Path, info: &ValueInfo, rank: usize) -> Result<()> {
 }
 
 /// The size of an axis that the shape has.
-fn fixed(file: &Path, info: &ValueInfo, axis: usize) -> Result<usize> {
+pub(super) fn fixed(file: &Path, info: &ValueInfo, axis: usize) -> Result<usize> {
     let got = match &info.shape[axis] {
         Dim::Fixed(n) => match usize::try_from(*n) {
             Ok(size) if size > 0 => return Ok(size),
@@ -384,7 +393,7 @@ fn fixed(file: &Path, info: &ValueInfo, axis: usize) -> Result<usize> {
 }
 
 /// The first few names, and how many more there are.
-fn summary(names: &[&str]) -> String {
+pub(super) fn summary(names: &[&str]) -> String {
     const SHOWN: usize = 6;
     let mut text = names
         .iter()

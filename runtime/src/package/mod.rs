@@ -6,12 +6,14 @@
 
 mod apart;
 mod attention;
+mod before;
 mod description;
 mod encode;
 mod fingerprint;
 mod graph;
 mod layout;
 mod onnx;
+mod processor;
 mod prompt;
 mod report;
 mod rotary;
@@ -23,9 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use apart::panic_is_caught;
-pub use encode::EncodedPrompt;
+pub(crate) use before::{EmbeddingGraph, MaskDtype, VisionGraph};
+pub use encode::{EncodedPrompt, ImageGrid};
 pub use graph::DecoderGraph;
 pub(crate) use graph::{FloatDtype, GraphInput};
+pub use processor::{Filter, ImageProcessor, Resize, Tiling, Wording};
 pub use prompt::{ExampleTurn, PromptFile, SamplingDefaults};
 pub use report::{LoadReport, QuantizedWeights};
 pub use rotary::{KeyRotation, Rotary};
@@ -33,7 +37,8 @@ pub use template::{ChatTemplate, Message, Rendered, Role};
 pub use text::TextCodec;
 pub(crate) use text::TextStream;
 
-use description::Description;
+use before::GraphsBefore;
+use description::{Description, GraphRole};
 use fingerprint::Fingerprint;
 use graph::read_model;
 
@@ -62,6 +67,8 @@ pub struct Package {
     dir: PathBuf,
     description: Description,
     graph: DecoderGraph,
+    before: GraphsBefore,
+    processor: Option<ImageProcessor>,
     text: TextCodec,
     template: Option<ChatTemplate>,
     prompt: Option<PromptFile>,
@@ -79,15 +86,24 @@ impl Package {
     /// file, lies outside the folder or disagrees with another, [`Error::Template`] for a chat template that does not
     /// compile.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_as(dir, None)
+    }
+
+    /// As [`Self::open`]; `dtype` says which files are taken where a folder of transformers.js has several of one graph: one
+    /// of its names for all (`q4`), or `graph=name` parted by commas.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], and [`Error::Option`] for a name that is none, or of which there is no file.
+    pub fn open_as(dir: &Path, dtype: Option<&str>) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::package(
                 dir,
                 "package",
-                "a folder with genai_config.json (see `curt inspect`)",
+                "a folder with genai_config.json or onnx/ (see `curt inspect`)",
                 if dir.exists() { "a file" } else { "nothing" },
             ));
         }
-        let description = layout::read(dir)?;
+        let description = layout::read(dir, dtype)?;
         // Whoever copied a package in part is told here, whatever is asked of it.
         for graph in &description.others {
             files::open(
@@ -96,6 +112,7 @@ impl Package {
             )?;
         }
         let graph = DecoderGraph::read(&description.decoder, &description)?;
+        let before = GraphsBefore::read(&description, &graph)?;
         let text = TextCodec::read(&text::tokenizer_file(&description.texts))?;
         for &id in &description.eos_ids {
             if id as usize >= graph.vocabulary() {
@@ -114,6 +131,10 @@ impl Package {
             None
         };
         let mut notes = description.notes.clone();
+        let processor = match before.vision {
+            Some(_) => image_processor(&description, &mut notes)?,
+            None => None,
+        };
         let context_tokens = context(&description, &graph, &mut notes);
         Ok(Self {
             template: ChatTemplate::read(&description.texts)?,
@@ -121,6 +142,8 @@ impl Package {
             dir: dir.into(),
             description,
             graph,
+            before,
+            processor,
             text,
             prompt,
             context_tokens,
@@ -137,6 +160,26 @@ impl Package {
     /// The decoder graph.
     pub fn graph(&self) -> &DecoderGraph {
         &self.graph
+    }
+
+    /// The graph that embeds tokens, where the decoder takes embeddings.
+    pub(crate) fn embedding(&self) -> Option<&EmbeddingGraph> {
+        self.before.embedding.as_ref()
+    }
+
+    /// The graph that turns pixels into image features.
+    pub(crate) fn vision(&self) -> Option<&VisionGraph> {
+        self.before.vision.as_ref()
+    }
+
+    /// How an image becomes a tensor, where the package takes images.
+    pub fn image_processor(&self) -> Option<&ImageProcessor> {
+        self.processor.as_ref()
+    }
+
+    /// The token that stands in a prompt for each image feature.
+    pub fn image_token_id(&self) -> Option<u32> {
+        self.description.image_token_id
     }
 
     /// The tokenizer.
@@ -236,6 +279,23 @@ impl Package {
             hash.add("name", name.as_deref().unwrap_or_default().as_bytes());
         }
         hash.add_graph("Decoder", &graph.file)?;
+        // Of packages that take images: what is bound in the graphs before the decoder, and what their features replace.
+        if let Some(id) = description.image_token_id {
+            hash.add("image token", &id.to_le_bytes());
+        }
+        if let Some(graph) = &self.before.embedding {
+            let features = graph.image_features.as_ref();
+            let features = features.map_or("", |(name, _)| name.as_str());
+            for name in [graph.input_ids.as_str(), features, &graph.output] {
+                hash.add("embedding name", name.as_bytes());
+            }
+        }
+        if let Some(graph) = &self.before.vision {
+            let mask = graph.mask.as_ref().map_or("", |(name, _)| name.as_str());
+            for name in [graph.pixel_values.as_str(), mask, &graph.output] {
+                hash.add("vision name", name.as_bytes());
+            }
+        }
         for graph in &description.others {
             hash.add_graph(&format!("{:?}", graph.role), &graph.file)?;
         }
@@ -248,6 +308,39 @@ impl Package {
     /// [`Error::Io`] where a file can no longer be read.
     pub fn report(&self) -> Result<LoadReport> {
         report::report(self)
+    }
+}
+
+/// What the package's processor says. What makes images impossible to ask about becomes a note: texts still can be.
+fn image_processor(
+    description: &Description,
+    notes: &mut Vec<String>,
+) -> Result<Option<ImageProcessor>> {
+    let missing = |what: &str| format!("images cannot be asked about: {what}");
+    if description.image_token_id.is_none() {
+        notes.push(missing("the config names no image token"));
+        return Ok(None);
+    }
+    if !description
+        .others
+        .iter()
+        .any(|graph| graph.role == GraphRole::Embedding)
+    {
+        notes.push(missing("there is no graph that embeds tokens"));
+        return Ok(None);
+    }
+    match processor::read(&description.processors)? {
+        Some(processor::Read::Known(processor)) => Ok(Some(processor)),
+        Some(processor::Read::Unknown(name)) => {
+            notes.push(processor::Read::refusal(&name));
+            Ok(None)
+        }
+        None => {
+            notes.push(missing(
+                "no preprocessor_config.json of Hugging Face's form",
+            ));
+            Ok(None)
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::super::description::{DecoderNames, Description, GraphFile, GraphRole, Stated, Window};
+use super::super::description::{
+    DecoderNames, Description, EmbeddingNames, GraphFile, GraphRole, Stated, VisionNames, Window,
+};
 use super::super::prompt::SamplingDefaults;
 use crate::error::{Error, Result};
 use crate::files;
@@ -38,13 +41,15 @@ struct Model {
     vocab_size: Option<i32>,
     #[serde(default)]
     tokenizer_dir: String,
+    #[serde(default, deserialize_with = "whole")]
+    image_token_id: Option<i32>,
     decoder: Decoder,
     #[serde(default)]
     encoder: Part,
     #[serde(default)]
-    embedding: Part,
+    embedding: Part<EmbeddingInputs, EmbeddingOutputs>,
     #[serde(default)]
-    vision: Part,
+    vision: Part<VisionInputs, VisionOutputs>,
     #[serde(default)]
     speech: Part,
 }
@@ -70,11 +75,75 @@ struct Decoder {
 
 /// A graph before the decoder.
 #[derive(Default, Deserialize)]
-struct Part {
+struct Part<I: Default = IgnoredAny, O: Default = IgnoredAny> {
     #[serde(default)]
     filename: String,
     #[serde(default)]
     config_filename: Option<String>,
+    #[serde(default)]
+    inputs: I,
+    #[serde(default)]
+    outputs: O,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct EmbeddingInputs {
+    input_ids: String,
+    image_features: String,
+}
+
+impl Default for EmbeddingInputs {
+    fn default() -> Self {
+        Self {
+            input_ids: "input_ids".into(),
+            image_features: "image_features".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct EmbeddingOutputs {
+    inputs_embeds: String,
+}
+
+impl Default for EmbeddingOutputs {
+    fn default() -> Self {
+        Self {
+            inputs_embeds: "inputs_embeds".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct VisionInputs {
+    pixel_values: String,
+    attention_mask: String,
+}
+
+impl Default for VisionInputs {
+    fn default() -> Self {
+        Self {
+            pixel_values: "pixel_values".into(),
+            attention_mask: "pixel_attention_mask".into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct VisionOutputs {
+    image_features: String,
+}
+
+impl Default for VisionOutputs {
+    fn default() -> Self {
+        Self {
+            image_features: "image_features".into(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -256,6 +325,17 @@ pub(super) fn read(dir: &Path) -> Result<Description> {
         decoder: inside(dir, &file, "model.decoder.filename", &decoder.filename)?,
         others: others(dir, &file, &model)?,
         names: names(&file, decoder)?,
+        embedding_names: EmbeddingNames {
+            input_ids: model.embedding.inputs.input_ids.clone(),
+            image_features: model.embedding.inputs.image_features.clone(),
+            inputs_embeds: model.embedding.outputs.inputs_embeds.clone(),
+        },
+        vision_names: VisionNames {
+            pixel_values: model.vision.inputs.pixel_values.clone(),
+            attention_mask: model.vision.inputs.attention_mask.clone(),
+            image_features: model.vision.outputs.image_features.clone(),
+        },
+        image_token_id: id(model.image_token_id),
         layers: stated("model.decoder.num_hidden_layers", decoder.num_hidden_layers),
         kv_heads: stated(
             "model.decoder.num_key_value_heads",
@@ -296,20 +376,32 @@ fn inside(dir: &Path, config_file: &Path, field: &str, name: &str) -> Result<Pat
 
 fn others(dir: &Path, file: &Path, model: &Model) -> Result<Vec<GraphFile>> {
     let parts = [
-        (GraphRole::Encoder, "model.encoder.filename", &model.encoder),
+        (
+            GraphRole::Encoder,
+            "model.encoder.filename",
+            &model.encoder.filename,
+        ),
         (
             GraphRole::Embedding,
             "model.embedding.filename",
-            &model.embedding,
+            &model.embedding.filename,
         ),
-        (GraphRole::Vision, "model.vision.filename", &model.vision),
-        (GraphRole::Speech, "model.speech.filename", &model.speech),
+        (
+            GraphRole::Vision,
+            "model.vision.filename",
+            &model.vision.filename,
+        ),
+        (
+            GraphRole::Speech,
+            "model.speech.filename",
+            &model.speech.filename,
+        ),
     ];
     parts
         .into_iter()
-        .filter(|(_, _, part)| !part.filename.is_empty())
-        .map(|(role, field, part)| {
-            let file = inside(dir, file, field, &part.filename)?;
+        .filter(|(_, _, name)| !name.is_empty())
+        .map(|(role, field, name)| {
+            let file = inside(dir, file, field, name)?;
             Ok(GraphFile { role, file })
         })
         .collect()
@@ -319,26 +411,33 @@ fn others(dir: &Path, file: &Path, model: &Model) -> Result<Vec<GraphFile>> {
 fn processors(dir: &Path, file: &Path, model: &Model) -> Result<Vec<PathBuf>> {
     let parts = [
         (
-            &model.vision,
+            &model.vision.filename,
+            &model.vision.config_filename,
             "model.vision.config_filename",
             "processor_config.json",
         ),
         (
-            &model.speech,
+            &model.speech.filename,
+            &model.speech.config_filename,
             "model.speech.config_filename",
             "audio_processor_config.json",
         ),
     ];
     let mut found = Vec::new();
-    for (part, field, default) in parts {
-        if part.filename.is_empty() {
+    for (graph, given, field, default) in parts {
+        if graph.is_empty() {
             continue;
         }
-        let name = part.config_filename.as_deref().unwrap_or(default);
+        let name = given.as_deref().unwrap_or(default);
         let processor = inside(dir, file, field, name)?;
-        if part.config_filename.is_some() || files::is_there(&processor) {
+        if given.is_some() || files::is_there(&processor) {
             found.push(processor);
         }
+    }
+    // How many tokens an image is stands beside how it becomes a tensor, where both are Hugging Face's.
+    let beside = dir.join("processor_config.json");
+    if !model.vision.filename.is_empty() && !found.contains(&beside) && files::is_there(&beside) {
+        found.push(beside);
     }
     Ok(found)
 }
@@ -366,6 +465,7 @@ fn names(file: &Path, decoder: &Decoder) -> Result<DecoderNames> {
         inputs_embeds: inputs.inputs_embeds.clone(),
         attention_mask: inputs.attention_mask.clone(),
         position_ids: inputs.position_ids.clone(),
+        use_cache_branch: "use_cache_branch".into(),
         logits: outputs.logits.clone(),
         kv: kv.map(|(_, pattern)| pattern.clone()),
     })

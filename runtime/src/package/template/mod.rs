@@ -11,7 +11,7 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
@@ -59,6 +59,13 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Images that stand before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub images: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Message {
@@ -67,6 +74,45 @@ impl Message {
         Self {
             role,
             content: content.into(),
+            images: 0,
+        }
+    }
+}
+
+/// A message as a template sees it: its text, or a list of what it is made of.
+#[derive(Serialize)]
+struct Shown {
+    role: Role,
+    content: Content,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Part {
+    Image,
+    Text { text: String },
+}
+
+impl Shown {
+    fn of(message: Message, in_parts: bool) -> Self {
+        let text = message.content;
+        let content = match in_parts {
+            false => Content::Text(text),
+            true => {
+                let images = std::iter::repeat_with(|| Part::Image).take(message.images);
+                Content::Parts(images.chain([Part::Text { text }]).collect())
+            }
+        };
+        Self {
+            role: message.role,
+            content,
         }
     }
 }
@@ -78,6 +124,8 @@ pub struct ChatTemplate {
     file: PathBuf,
     source: String,
     special_tokens: BTreeMap<&'static str, String>,
+    /// Whether it leaves out a text that does not come as a part of a list.
+    in_parts: OnceLock<bool>,
 }
 
 /// A conversation as one text.
@@ -144,7 +192,8 @@ impl TokenizerConfig {
 }
 
 impl ChatTemplate {
-    /// Reads `chat_template.jinja`, or else the template inside `tokenizer_config.json`. `None` where there is neither.
+    /// Reads `chat_template.jinja`, or else the template inside `chat_template.json`, as processors had it, or inside
+    /// `tokenizer_config.json`. `None` where there is none.
     ///
     /// # Errors
     /// [`Error::Template`] where it does not compile, [`Error::Package`] where the config is no JSON of this shape.
@@ -167,8 +216,11 @@ impl ChatTemplate {
             files::WRITTEN_BYTES,
             "the package's chat template cannot be read",
         )?;
+        let of_processor = dir.join("chat_template.json");
         let (file, source) = if let Some(source) = source {
             (own, source)
+        } else if let Some(source) = template_of_processor(&of_processor)? {
+            (of_processor, source)
         } else {
             let source = match config.chat_template {
                 None => return Ok(None),
@@ -220,6 +272,7 @@ impl ChatTemplate {
             file,
             source,
             special_tokens,
+            in_parts: OnceLock::new(),
         })
     }
 
@@ -255,8 +308,12 @@ impl ChatTemplate {
             }
             Err(_) => {}
         }
-        let moved = format!("{}\n\n{}", first.content, second.content);
-        let mut merged = vec![Message::new(Role::User, moved)];
+        let moved = Message {
+            role: Role::User,
+            content: format!("{}\n\n{}", first.content, second.content),
+            images: second.images,
+        };
+        let mut merged = vec![moved];
         merged.extend_from_slice(rest);
         match self.render_plainly(merged, cancelled) {
             Ok(text) => Ok(Rendered {
@@ -274,6 +331,37 @@ impl ChatTemplate {
         messages: Vec<Message>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<String> {
+        let in_parts = messages.iter().any(|m| m.images > 0) || self.in_parts(cancelled)?;
+        self.render_as(messages, in_parts, cancelled)
+    }
+
+    /// Whether it takes a message's content as a list of parts alone, as those of models that see do: a text as it is, it
+    /// leaves out.
+    fn in_parts(&self, cancelled: &dyn Fn() -> bool) -> Result<bool> {
+        if let Some(&known) = self.in_parts.get() {
+            return Ok(known);
+        }
+        // Whoever tells parts apart names their types.
+        let names_types = ["'type'", "\"type\"", ".type"].iter();
+        let mut in_parts = false;
+        if names_types.clone().any(|name| self.source.contains(name)) {
+            let word = || vec![Message::new(Role::User, "zebra")];
+            let says = |in_parts| match self.render_as(word(), in_parts, cancelled) {
+                Ok(text) => Ok(text.to_lowercase().contains("zebra")),
+                Err(cancelled @ Error::Cancelled { .. }) => Err(cancelled),
+                Err(_) => Ok(false),
+            };
+            in_parts = !says(false)? && says(true)?;
+        }
+        Ok(*self.in_parts.get_or_init(|| in_parts))
+    }
+
+    fn render_as(
+        &self,
+        messages: Vec<Message>,
+        in_parts: bool,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<String> {
         let limits = Limits {
             stack: STACK_BYTES,
             time: TIME,
@@ -283,6 +371,8 @@ impl ChatTemplate {
         let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes as u64 / BYTES_PER_FUEL;
         let environment = Arc::clone(&self.environment);
         let special_tokens = self.special_tokens.clone();
+        let shown = messages.into_iter().map(|m| Shown::of(m, in_parts));
+        let messages: Vec<Shown> = shown.collect();
         let rendered = apart(&limits, move || {
             let mut environment = Environment::clone(&environment);
             environment.set_fuel(Some(fuel));
@@ -342,6 +432,21 @@ impl ChatTemplate {
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
+}
+
+/// The template that the file of a processor holds, where there is one.
+fn template_of_processor(file: &Path) -> Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct File {
+        chat_template: String,
+    }
+    let action = "the package's chat template cannot be read";
+    let text = files::read_text_if_there(file, files::WRITTEN_BYTES, action)?;
+    let read = text
+        .map(|text| serde_json::from_str::<File>(&text))
+        .transpose();
+    let read = read.map_err(|e| Error::package(file, "JSON", "a chat_template", e))?;
+    Ok(read.map(|file| file.chat_template))
 }
 
 /// What the template is called in its environment.
