@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use curt::answer::Answer;
 use curt::paths::{CheckTaken, ReasoningPath};
-use curt::{AskError, AskOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule, Voting};
+use curt::vision::Image;
+use curt::{
+    AskError, AskOptions, EngineOptions, Event, PromptFile, Question, SamplingDefaults, VoteRule,
+    Voting,
+};
 use serde::Serialize;
 
 use crate::checks::CheckArgs;
@@ -21,6 +25,17 @@ pub struct Args {
     /// Package folder, or the name of one in curt's cache. Without it, the shipped package.
     #[arg(long, value_name = "DIR")]
     package: Option<PathBuf>,
+    /// Image that the question is about: JPEG, PNG, WebP, GIF (its first frame) or BMP; `-` reads it from standard input. May
+    /// be given several times, where the package takes several.
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
+    /// Most pixels of an image.
+    #[arg(long, value_name = "N")]
+    max_image_pixels: Option<usize>,
+    /// Files of a transformers.js folder that has several of one graph: q4, q8, int8, uint8, fp32, fp16, q4f16 or bnb4; or
+    /// GRAPH=TYPE parted by commas.
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<String>,
     /// System text, in place of the prompt file's.
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -93,11 +108,24 @@ pub struct Args {
 
 /// Runs `curt ask`.
 pub fn run(args: Args) -> Result<()> {
-    let question = question(args.question.as_deref())?;
+    let images = images(&args.image)?;
+    let question = question(args.question.as_deref(), &args.image)?;
     let prompt = args.prompt.as_deref().map(PromptFile::read).transpose()?;
-    let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
+    let dir = match &args.package {
+        None if !images.is_empty() => locate::vision_package()?,
+        named => locate::package(named.as_deref())?,
+    };
+    let mut engine = locate::open_engine_with(
+        &dir,
+        &EngineOptions {
+            threads: args.threads,
+            dtype: args.dtype,
+            ..EngineOptions::default()
+        },
+    )?;
     // Until here ctrl-C ends the process: there is nothing to lose yet.
     let cancel = signal::cancelled_by_ctrl_c();
+    let defaults = AskOptions::default();
     let options = AskOptions {
         prompt,
         system: args.system,
@@ -120,8 +148,9 @@ pub fn run(args: Args) -> Result<()> {
         early_vote: args.early_vote,
         first_finished: args.first_finished,
         max_kv_bytes: args.max_kv_bytes,
+        max_image_pixels: args.max_image_pixels.unwrap_or(defaults.max_image_pixels),
         cancel,
-        ..AskOptions::default()
+        ..defaults
     };
     let mut view = View {
         // Of paths that may be dropped, none is shown before the vote.
@@ -129,9 +158,11 @@ pub fn run(args: Args) -> Result<()> {
         report: !args.json && !args.quiet,
         paths: args.paths,
     };
-    let answer = engine.ask(&Question::Text(question), &options, &mut |event| {
-        view.show(&event)
-    });
+    let mut question = Question::Text(question);
+    if !images.is_empty() {
+        question = question.about(images);
+    }
+    let answer = engine.ask(&question, &options, &mut |event| view.show(&event));
     if view.stream {
         out!("")?;
     }
@@ -182,15 +213,49 @@ struct Answered<'a> {
     answer: &'a Answer,
 }
 
-fn question(given: Option<&str>) -> Result<String> {
+fn question(given: Option<&str>, images: &[PathBuf]) -> Result<String> {
     match given {
         Some(text) if text != "-" => Ok(text.to_string()),
+        _ if images.iter().any(|file| file.as_os_str() == "-") => {
+            bail!("standard input is read for an image: give the question as an argument")
+        }
         None if io::stdin().is_terminal() => {
             note!("curt: type the question, then ctrl-D");
             read_question()
         }
         _ => read_question(),
     }
+}
+
+/// Most bytes of an image on standard input; what an image file may have follows from its pixels.
+const IMAGE_BYTES: u64 = 1 << 30;
+
+fn images(files: &[PathBuf]) -> Result<Vec<Image>> {
+    let of_input = files.iter().filter(|file| file.as_os_str() == "-");
+    if of_input.count() > 1 {
+        bail!("standard input has one image at the most");
+    }
+    files
+        .iter()
+        .map(|file| {
+            if file.as_os_str() != "-" {
+                return Ok(Image::File(file.clone()));
+            }
+            let mut bytes = Vec::new();
+            let input = io::stdin().lock();
+            input
+                .take(IMAGE_BYTES + 1)
+                .read_to_end(&mut bytes)
+                .context("reading the image from standard input")?;
+            if bytes.len() as u64 > IMAGE_BYTES {
+                bail!("expected an image of at most {IMAGE_BYTES} bytes, got more");
+            }
+            Ok(Image::Encoded {
+                name: "-".into(),
+                bytes: bytes.into(),
+            })
+        })
+        .collect()
 }
 
 /// Most bytes of a question. What is longer than any context is refused before a tokenizer sees it.
@@ -330,6 +395,23 @@ fn print_text(answer: &Answer, streamed: bool) -> Result<()> {
 }
 
 fn print_cost(answer: &Answer) {
+    for image in &answer.images {
+        let seen = match image.encode_ms {
+            Some(ms) => format!("seen in {ms:.0} ms"),
+            None => "seen before".into(),
+        };
+        note!(
+            "{}: {} x {} pixels, {}, {}, {seen}",
+            image.name,
+            image.width,
+            image.height,
+            counted(image.tiles, "tile"),
+            counted(image.tokens, "token"),
+        );
+        for said in &image.notes {
+            note!("note: {}: {said}", image.name);
+        }
+    }
     let tokens = &answer.tokens;
     let times = &answer.times;
     let reused = if tokens.reused > 0 {

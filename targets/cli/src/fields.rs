@@ -1,15 +1,18 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 33] = [
+const FLAGS: [(&str, &str); 36] = [
     ("answer_pattern", "--answer-pattern"),
     ("budget", "--budget"),
     ("check_at", "--check-at"),
+    ("dtype", "--dtype"),
     ("early_vote", "--early-vote"),
     ("first_finished", "--first-finished"),
+    ("images", "--image"),
     ("jobs", "--jobs"),
     ("keep", "--keep"),
     ("layers", "--layers"),
+    ("max_image_pixels", "--max-image-pixels"),
     ("max_kv_bytes", "--max-kv-bytes"),
     ("max_tokens", "--max-tokens"),
     ("min_length", "--min-length"),

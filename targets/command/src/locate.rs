@@ -12,6 +12,9 @@ const ONNXRUNTIME: &str = "1.31.1";
 /// The shipped package, from the top of a checkout.
 const SHIPPED: &str = "models/packages/reasoner";
 
+/// The shipped package that sees, from the same place.
+const SHIPPED_VISION: &str = "models/packages/vqa";
+
 /// curt's folder in the user's cache: `CURT_CACHE_DIR`, else `XDG_CACHE_HOME/curt`, else `~/.cache/curt`.
 fn cache_dir() -> Option<PathBuf> {
     let variable = |name| {
@@ -91,16 +94,37 @@ pub fn package(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
+/// The shipped package that sees.
+///
+/// # Errors
+/// Where it is not here.
+pub fn vision_package() -> Result<PathBuf> {
+    let shipped = Path::new(SHIPPED_VISION);
+    if shipped.is_dir() {
+        return Ok(shipped.into());
+    }
+    bail!(
+        "no --package given, and {SHIPPED_VISION} is not here: name a package folder that takes images"
+    );
+}
+
 /// Opens a package with its graph loaded.
 ///
 /// # Errors
 /// As [`load_library`], [`package`] and [`curt::Engine::open`].
 pub fn open_engine(named: Option<&Path>, threads: Option<usize>) -> Result<curt::Engine> {
-    let dir = package(named)?;
-    load_library()?;
     let options = EngineOptions {
         threads,
         ..EngineOptions::default()
     };
-    curt::Engine::open(&dir, &options).with_context(|| format!("opening {}", dir.display()))
+    open_engine_with(&package(named)?, &options)
+}
+
+/// Opens the package in `dir` with its graph loaded.
+///
+/// # Errors
+/// As [`load_library`] and [`curt::Engine::open`].
+pub fn open_engine_with(dir: &Path, options: &EngineOptions) -> Result<curt::Engine> {
+    load_library()?;
+    curt::Engine::open(dir, options).with_context(|| format!("opening {}", dir.display()))
 }
