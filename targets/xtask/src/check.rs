@@ -17,7 +17,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn checks() -> [(&'static str, Command); 5] {
+fn checks() -> [(&'static str, Command); 6] {
     let mut lock = child::cargo(["metadata", "--locked", "--format-version", "1"]);
     lock.stdout(Stdio::null());
     let mut doc = child::cargo(["doc", "--workspace", "--no-deps"]);
@@ -34,6 +34,15 @@ fn checks() -> [(&'static str, Command); 5] {
                 "--",
                 "-D",
                 "warnings",
+            ]),
+        ),
+        (
+            "kernels without std",
+            child::cargo([
+                "check",
+                "--package",
+                "curt-kernels",
+                "--no-default-features",
             ]),
         ),
         ("documentation", doc),
