@@ -88,8 +88,10 @@ pub fn run(args: Args) -> Result<()> {
         }
         named => named,
     };
+    let dir = locate::package(args.package.as_deref())?;
+    note!("loading {}", dir.display());
     let mut engines = (0..jobs)
-        .map(|_| locate::open_engine(args.package.as_deref(), threads))
+        .map(|_| locate::open_engine(Some(&dir), threads))
         .collect::<Result<Vec<_>>>()?;
     let mut check_at = args.check_at;
     check_at.sort_unstable();

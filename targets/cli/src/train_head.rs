@@ -109,6 +109,7 @@ pub fn run(args: Args) -> Result<()> {
     )?;
     let workload = place(&args.workload, places.map(|p| p.workload), "--workload")?;
     let workload = Workload::open(&workload, None)?;
+    note!("loading {}", package.display());
     let mut engine = locate::open_engine(Some(&package), args.threads)?;
     if !(args.budget > 0.0 && args.budget <= 1.0) {
         bail!(

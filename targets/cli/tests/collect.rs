@@ -94,6 +94,10 @@ fn a_killed_collection_goes_on_where_it_was() {
     let bench = Bench::new();
     let whole = bench.collect("whole", &[]);
     assert!(whole.status.success(), "{}", text(&whole.stderr));
+    assert!(
+        text(&whole.stderr).contains("loading "),
+        "silent while it loads"
+    );
     let wanted = bench.lines("whole");
     let parsed: Vec<Value> = text(&wanted)
         .lines()
