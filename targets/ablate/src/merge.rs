@@ -82,13 +82,5 @@ pub fn merge(places: &[impl AsRef<Path>]) -> Result<Records> {
     if let Err(reason) = merged.validate() {
         return refuse(reason);
     }
-    let arm = |name: &str| merged.run.arms.iter().position(|arm| arm.name == name);
-    merged.items.sort_by_key(|item| item.index);
-    merged
-        .samples
-        .sort_by_key(|sample| (sample.repeat, sample.index));
-    merged
-        .results
-        .sort_by_key(|record| (record.repeat, record.index, arm(&record.arm)));
-    Ok(merged)
+    Ok(merged.in_order().into_owned())
 }

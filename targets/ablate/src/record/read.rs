@@ -1,5 +1,6 @@
 //! Reading records, whole or cut short.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,25 @@ impl Records {
             results: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    /// In the order of an unsharded run that asked one item at a time: whoever adds something up over records in this order
+    /// gets the same to the last place, however they came about.
+    pub(crate) fn in_order(&self) -> Cow<'_, Self> {
+        let arm = |name: &str| self.run.arms.iter().position(|arm| arm.name == name);
+        let sample = |sample: &Sample| (sample.repeat, sample.index);
+        let result = |record: &Record| (record.repeat, record.index, arm(&record.arm));
+        let sorted = self.items.is_sorted_by_key(|item| item.index)
+            && self.samples.is_sorted_by_key(sample)
+            && self.results.is_sorted_by_key(result);
+        if sorted {
+            return Cow::Borrowed(self);
+        }
+        let mut ordered = self.clone();
+        ordered.items.sort_by_key(|item| item.index);
+        ordered.samples.sort_by_key(sample);
+        ordered.results.sort_by_key(result);
+        Cow::Owned(ordered)
     }
 
     /// Says what in them their run cannot have written.

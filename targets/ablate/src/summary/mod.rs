@@ -130,6 +130,9 @@ pub struct SignalSummary {
 impl Summary {
     /// The figures of `records`.
     pub fn of(records: &Records) -> Self {
+        // Sums hang on the order in which items ended.
+        let ordered = records.in_order();
+        let records = &*ordered;
         let run = &records.run;
         let times_void = times_void(records);
         let model = LatencyModel::fit(records);
