@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use curt::Package;
 use curt::head::{HeadFile, PathPrefix, Pooling, StopHead};
+use curt::{Error, Package};
 
 use crate::checks::{arbitrary_head, ask, attend, mean, options};
 use crate::support::{self, engine, reasoner, tiny};
