@@ -6,6 +6,8 @@ mod refuse;
 mod report;
 mod server;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -87,4 +89,13 @@ fn lines(dir: &Path, kind: &str) -> usize {
     let mark = format!("{{\"kind\":\"{kind}\"");
     let whole = records.rfind('\n').map_or("", |end| &records[..end]);
     whole.lines().filter(|line| line.starts_with(&mark)).count()
+}
+
+/// Every file in `dir`, with its bytes.
+fn files(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
+        .collect()
 }

@@ -1,23 +1,12 @@
 //! What is made of records: reports, and shards that are merged.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
-use super::{ablate, figures, refused, succeeds};
+use super::{ablate, figures, files, refused, succeeds};
 use crate::support::{curt, library_or_skip};
-
-/// Every file in `dir`, with its bytes.
-fn files(dir: &Path) -> BTreeMap<OsString, Vec<u8>> {
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
-        .collect()
-}
 
 #[test]
 fn a_report_replaces_nothing_that_it_was_not_told_to() {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use super::{ablate, lines, refused};
+use super::{ablate, files, lines, refused};
 use crate::support::{library_or_skip, text};
 
 /// A server that answers every question, where its request holds `key`. Its address without a scheme.
