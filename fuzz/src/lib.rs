@@ -10,7 +10,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use curt::format::{Calibration, Fault, Grammar, Parser, Piece, ResponseFormat};
 use curt::head::{HeadFile, StopHead};
+use curt::package::FormatsFile;
 use curt::{
     AnswerKind, AnswerReader, CancelToken, Message, Package, PromptFile, Role, SamplingDefaults,
 };
@@ -28,7 +30,7 @@ pub type Reader = Box<dyn FnMut(&[u8]) -> bool>;
 pub type MakeReader = fn() -> Reader;
 
 /// Every reader, under the name of its fuzz target and of its folder of seeds.
-pub const READERS: [(&str, MakeReader); 13] = [
+pub const READERS: [(&str, MakeReader); 16] = [
     ("graph", graph),
     ("config", config),
     ("tokenizer", tokenizer),
@@ -40,6 +42,9 @@ pub const READERS: [(&str, MakeReader); 13] = [
     ("workload_line", workload_line),
     ("workload_table", workload_table),
     ("answer", answer),
+    ("response", response),
+    ("formats", formats),
+    ("calibration", calibration),
     ("record_line", record_line),
     ("server_answer", server_answer),
 ];
@@ -237,6 +242,87 @@ pub fn answer() -> Reader {
             }
         }
         found_any
+    })
+}
+
+/// A response with sections, whole and in pieces.
+pub fn response() -> Reader {
+    let grammars = [Grammar::assumed(), Grammar::thinking()];
+    Box::new(move |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let mut has_format = false;
+        for grammar in &grammars {
+            let whole = sections(grammar, [&*text]);
+            // As many characters at once as the last said.
+            let mut rest = &*text;
+            let pieces = std::iter::from_fn(|| {
+                let count = rest.chars().next()? as usize % 7 + 1;
+                let end = rest
+                    .char_indices()
+                    .nth(count)
+                    .map_or(rest.len(), |(at, _)| at);
+                let (piece, after) = rest.split_at(end);
+                rest = after;
+                Some(piece)
+            });
+            assert_eq!(whole, sections(grammar, pieces));
+            has_format |= whole.1.is_some();
+        }
+        has_format
+    })
+}
+
+/// What is found in a text: every section, begun, said and ended; the format; the faults.
+fn sections<'a>(
+    grammar: &Grammar,
+    pieces: impl IntoIterator<Item = &'a str>,
+) -> (String, Option<ResponseFormat>, Vec<Fault>) {
+    let mut told = String::new();
+    let mut tell = |piece: Piece<'_>| match piece {
+        Piece::Opened(kind) => told.push_str(&format!("[{kind}:")),
+        Piece::Text(_, text) => told.push_str(text),
+        Piece::Closed(_, by) => told.push_str(&format!("]{by:?}")),
+    };
+    let mut parser = Parser::new(grammar);
+    for piece in pieces {
+        parser.push(piece, &mut tell);
+    }
+    parser.finish(&mut tell);
+    let (format, faults) = (parser.format(), parser.faults().to_vec());
+    (told, format, faults)
+}
+
+/// The sections that a package says its model writes.
+pub fn formats() -> Reader {
+    Box::new(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let Ok(file) = FormatsFile::parse(Path::new("formats.toml"), &text) else {
+            return false;
+        };
+        let grammar = Grammar::of_file(&file);
+        let tags = [&file.perception, &file.reasoning, &file.answer];
+        let written: String = tags
+            .into_iter()
+            .flatten()
+            .map(|tags| format!("{}x{}{}", tags.open, tags.close, file.between))
+            .collect();
+        let _ = sections(&grammar, [&*written, "y"]);
+        true
+    })
+}
+
+/// When the cascade accepts an answer.
+pub fn calibration() -> Reader {
+    Box::new(|bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let Ok(calibration) = Calibration::parse(Path::new("cascade.json"), &text) else {
+            return false;
+        };
+        for stage in &calibration.stages {
+            let p = stage.confidence(stage.weights);
+            assert!((0.0..=1.0).contains(&p), "{p}");
+        }
+        true
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::format::{Features, Format, ReadOut, ResponseFormat, Section};
 use crate::kv::KvPlan;
 use crate::metrics;
 use crate::paths::{
@@ -25,6 +26,9 @@ pub struct Answer {
     /// What each check did; one that found no path running is not here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckTaken>,
+    /// The response's format, where it has one, and how it came to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatAnswer>,
     /// What was asked for and is not quite what was done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -90,9 +94,13 @@ pub struct PathAnswer {
     pub id: PathId,
     /// Its text, without special tokens.
     pub text: String,
+    /// Its sections, where the response has a format. Of several paths, those that are its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<Section>,
     /// Its tokens.
     pub tokens: Vec<u32>,
-    /// Log-probability of each token under the model itself. Not part of the JSON: its mean is.
+    /// Log-probability of each token under the model itself; 0 of those that the model was not asked for, which a format
+    /// forces. Not part of the JSON: its mean is.
     #[serde(skip)]
     pub logprobs: Vec<f32>,
     /// Why it ended.
@@ -111,6 +119,78 @@ pub struct PathAnswer {
     pub mean_logprob: Option<f64>,
 }
 
+/// The format of an answer, and how it came to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FormatAnswer {
+    /// What was asked for.
+    pub asked: Format,
+    /// What the response has; `None` where it is none of the three: sections are missing or out of order.
+    pub used: Option<ResponseFormat>,
+    /// Whether the package says that its model was trained to write sections. Else they were forced on it.
+    pub known: bool,
+    /// What the model would have chosen, or chose, where formats part. Empty where a format was forced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub read_outs: Vec<ReadOut>,
+    /// Calibrated P(the answer is right) of the cascade, where it was accepted for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Answers of the cascade that were not accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
+    /// Sections that several paths have in common.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<Section>,
+    /// Tokens that stand between the prompt and what is each path's own, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared_tokens: Vec<u32>,
+}
+
+impl FormatAnswer {
+    /// P(direct), read from the prefill: what the model would have chosen. `None` where nothing was to be chosen.
+    pub fn read_out(&self) -> Option<&ReadOut> {
+        self.read_outs.iter().find(|read| read.after.is_none())
+    }
+}
+
+/// An answer of the cascade that was not accepted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Escalation {
+    /// Its format.
+    pub from: ResponseFormat,
+    /// The format that was tried next.
+    pub to: ResponseFormat,
+    /// Why.
+    pub reason: EscalationReason,
+    /// Calibrated P(it is right); `None` of no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// What that would have had to be.
+    pub threshold: f64,
+    /// The answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// What its confidence is made of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
+    /// Tokens that were discarded with it.
+    pub tokens: usize,
+    /// Tokens of its response that what follows goes on from.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kept_tokens: usize,
+    /// What it took, in milliseconds.
+    pub ms: f64,
+}
+
+/// Why an answer of the cascade was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EscalationReason {
+    /// Its confidence is below the threshold.
+    BelowThreshold,
+    /// It has no answer.
+    NoAnswer,
+}
+
 /// Tokens by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TokenCounts {
@@ -120,10 +200,23 @@ pub struct TokenCounts {
     pub reused: usize,
     /// Of the prompt, run through the model.
     pub prefilled: usize,
-    /// Generated, over all paths.
+    /// Generated, over all paths: drawn or forced, shared or discarded.
     pub generated: usize,
+    /// Of these, tokens that were not drawn: tags of sections.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub forced: usize,
+    /// Of these, tokens that several paths have in common.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shared: usize,
+    /// Of these, tokens of answers that the cascade did not accept.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub discarded: usize,
     /// Of these, by paths that did not vote: dropped, or cut when the question was settled.
     pub unused: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Wall time by phase, in milliseconds.
@@ -170,13 +263,38 @@ pub(crate) struct Course {
     /// From the question to the first token.
     pub(crate) first_token: Option<Duration>,
     pub(crate) total: Duration,
+    /// Where the response has a format.
+    pub(crate) format: Option<FormatTaken>,
+}
+
+/// What is known of a response's format beside its paths.
+#[derive(Default)]
+pub(crate) struct FormatTaken {
+    pub(crate) asked: Format,
+    pub(crate) known: bool,
+    /// Of each path.
+    pub(crate) formats: Vec<Option<ResponseFormat>>,
+    /// Of each path: its own.
+    pub(crate) sections: Vec<Vec<Section>>,
+    pub(crate) read_outs: Vec<ReadOut>,
+    pub(crate) shared: Vec<Section>,
+    pub(crate) shared_tokens: Vec<u32>,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) escalations: Vec<Escalation>,
+    /// Tokens that were discarded, and how many of these were not drawn.
+    pub(crate) discarded: (usize, usize),
 }
 
 impl Answer {
     /// The answer that `launched` comes to.
-    pub(crate) fn of(course: Course, launched: Launched) -> Self {
+    pub(crate) fn of(mut course: Course, launched: Launched) -> Self {
         let times = PhaseTimes::of(&course, &launched);
-        let paths: Vec<PathAnswer> = launched.paths.into_iter().map(PathAnswer::of).collect();
+        let mut paths: Vec<PathAnswer> = launched.paths.into_iter().map(PathAnswer::of).collect();
+        if let Some(format) = &mut course.format {
+            for (path, sections) in paths.iter_mut().zip(format.sections.drain(..)) {
+                path.sections = sections;
+            }
+        }
         let votes = match course.vote {
             Some(_) => launched.votes,
             None => Vec::new(),
@@ -194,6 +312,9 @@ impl Answer {
             tokens: TokenCounts::of(&course, &paths),
             times,
             votes,
+            format: course
+                .format
+                .map(|format| FormatAnswer::of(format, speaker.unwrap_or(0))),
             checks: launched.checks,
             notes: course.notes,
             images: course.images,
@@ -204,6 +325,21 @@ impl Answer {
             placement: course.placement,
             seed: course.seed,
             peak_resident_bytes: metrics::peak_resident_bytes(),
+        }
+    }
+}
+
+impl FormatAnswer {
+    fn of(taken: FormatTaken, speaker: usize) -> Self {
+        Self {
+            asked: taken.asked,
+            used: taken.formats.get(speaker).copied().flatten(),
+            known: taken.known,
+            read_outs: taken.read_outs,
+            confidence: taken.confidence,
+            escalations: taken.escalations,
+            shared: taken.shared,
+            shared_tokens: taken.shared_tokens,
         }
     }
 }
@@ -219,6 +355,7 @@ impl PathAnswer {
             text: path.text,
             answer: path.answer,
             scores: path.scores,
+            sections: Vec::new(),
             tokens: path.tokens,
             logprobs: path.logprobs,
         }
@@ -231,11 +368,19 @@ impl TokenCounts {
             let these = paths.iter().filter(|p| votes.contains(&p.finish.votes()));
             these.map(|p| p.tokens.len()).sum::<usize>()
         };
+        let format = course.format.as_ref();
+        let shared = format.map_or(0, |format| format.shared_tokens.len());
+        let (discarded, discarded_forced) = format.map_or((0, 0), |format| format.discarded);
+        let common = format.map_or(&[][..], |format| &format.shared);
+        let sections = paths.iter().flat_map(|path| &path.sections).chain(common);
         Self {
             prompt: course.prompt.len(),
             reused: course.reused,
             prefilled: course.prompt.len() - course.reused,
-            generated: of(&[true, false]),
+            generated: of(&[true, false]) + shared + discarded,
+            forced: sections.map(|s| s.forced_tokens).sum::<usize>() + discarded_forced,
+            shared,
+            discarded,
             unused: of(&[false]),
         }
     }

@@ -18,7 +18,8 @@
 //! [`Engine::ask`] is the one door. Beneath it, each module does one thing: [`package`] opens a model folder,
 //! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`head`] scores a path from what
 //! is cached of it, [`reading`] finds the answer in a text and says which answers are the same, [`paths`] runs N paths from one
-//! prompt: launches, checks, resumes, votes.
+//! prompt: launches, checks, resumes, votes; [`format`] has a response say what it sees and concludes before it answers, or
+//! answer at once.
 
 // What is to be said is a value; a full disk or a reader that has left must not end the process.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -27,6 +28,7 @@ pub mod answer;
 pub mod engine;
 mod error;
 pub mod files;
+pub mod format;
 pub mod generate;
 pub mod head;
 pub mod kv;
@@ -39,9 +41,11 @@ pub mod vision;
 
 pub use answer::Answer;
 pub use engine::{
-    AskError, AskOptions, Engine, EngineOptions, Event, PruneOptions, Question, Voting,
+    AskError, AskOptions, CalibrationSource, Engine, EngineOptions, Event, PruneOptions, Question,
+    SectionCaps, Voting,
 };
 pub use error::{Error, Result};
+pub use format::Format;
 pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
 pub use paths::VoteRule;
 pub use reading::{AnswerKind, AnswerReader, FoundAnswer};

@@ -4,6 +4,7 @@ mod checks;
 mod configs;
 mod embeddings;
 mod engine;
+mod formats;
 mod heads;
 mod hostile_templates;
 mod hostile_tokenizers;

@@ -1,14 +1,14 @@
 //! What a workload means, as one number.
 
-use std::io;
 use std::path::Path;
 
 use curt::PromptFile;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::read::MOST_IMAGE_BYTES;
 use crate::scorer::Scorer;
-use crate::{Error, Item, Result};
+use crate::{Item, Result};
 
 /// Stands before everything else: another way of writing things down gets another number here, and so other digests.
 const VERSION: &str = "curt workload 1\n";
@@ -84,15 +84,8 @@ fn present<const N: usize>(fields: [(&str, Value); N]) -> Value {
 }
 
 fn image_digest(file: &Path) -> Result<String> {
-    let failed = |source| Error::Io {
-        file: file.into(),
-        action: "the image cannot be read",
-        source,
-    };
-    let mut hash = Sha256::new();
-    let mut opened = curt::files::open(file, "the image cannot be read")?.file;
-    io::copy(&mut opened, &mut hash).map_err(failed)?;
-    Ok(hex(&hash.finalize()))
+    let bytes = curt::files::read(file, MOST_IMAGE_BYTES, "the image cannot be read")?;
+    Ok(hex(&Sha256::digest(bytes)))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -14,6 +14,8 @@ const FIELDS: [&str; 7] = [
 ];
 /// As many choices as there are letters to name them by.
 const MOST_CHOICES: usize = 26;
+/// Most bytes of an image's file.
+pub const MOST_IMAGE_BYTES: u64 = 64 << 20;
 
 /// An item and the line it came from.
 pub struct Placed {
@@ -156,7 +158,17 @@ impl Rules<'_> {
         faults: &mut Vec<(String, String)>,
     ) -> Option<PathBuf> {
         let named = text(fields, "image", faults)?;
+        // Imported sets stay where they are, so that a path may lead out of the folder.
         let file = self.folder.join(&named);
+        if let Ok(metadata) = file.metadata()
+            && metadata.is_file()
+            && metadata.len() > MOST_IMAGE_BYTES
+        {
+            faults.push((
+                format!("the image {} has {} bytes", file.display(), metadata.len()),
+                format!("make it smaller: at most {MOST_IMAGE_BYTES} bytes"),
+            ));
+        }
         if !file.is_file() {
             faults.push((
                 format!("the image {} is not there", file.display()),

@@ -2,6 +2,9 @@
 
 mod ask_error;
 mod cached;
+mod caps;
+mod cascade;
+mod formats;
 mod images;
 mod notes;
 mod options;
@@ -10,28 +13,33 @@ mod prune;
 mod settings;
 mod watch;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use ask_error::AskError;
-pub use options::{AskOptions, EngineOptions, Question, Voting};
+pub use caps::SectionCaps;
+pub use options::{AskOptions, CalibrationSource, EngineOptions, Question, Voting};
 pub use prune::PruneOptions;
 pub use watch::Event;
 
+use cascade::Cascade;
+use formats::{Round, Taken};
 use images::Sight;
 use settings::Settings;
 use watch::Events;
 
 use crate::answer::{Answer, Course};
 use crate::error::{Error, Result};
+use crate::format::{Calibration, Format, Grammar, SectionEvent, Spelling};
 use crate::generate::{CacheKey, CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
 use crate::head::{StopHead, find_head};
 use crate::kv::{KvCache, KvPlan};
 use crate::metrics;
 use crate::package::{EncodedPrompt, ImageGrid, Package};
-use crate::paths::{self, AllDrawn, Check, Launch, Launched, Reading, StopTexts};
+use crate::paths::{self, AllDrawn, Check, Launch, Launched, PathId, Reading, StopTexts};
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
@@ -42,6 +50,13 @@ pub struct Engine {
     sight: Sight,
     /// Heads that were opened by name.
     heads: BTreeMap<PathBuf, Arc<StopHead>>,
+    /// What responses may look like; found with the first question.
+    grammar: Option<Grammar>,
+    spelling: Spelling,
+    /// Calibrations that were opened.
+    calibrations: BTreeMap<PathBuf, Arc<Calibration>>,
+    /// What a token took in the question before.
+    token: Option<Duration>,
     load: Duration,
 }
 
@@ -63,6 +78,10 @@ impl Engine {
             cached: CachedKeys::default(),
             sight: Sight::new(options),
             heads: BTreeMap::new(),
+            grammar: None,
+            spelling: Spelling::default(),
+            calibrations: BTreeMap::new(),
+            token: None,
             load: clock.elapsed(),
         })
     }
@@ -131,7 +150,6 @@ impl Engine {
             return Err(Error::Cancelled { tokens: 0 }.into());
         }
         let checks = self.checks(options)?;
-        let settings = Settings::resolve(&self.package, options, checks)?;
         let stops = StopTexts::new(self.package.text(), &options.stop)?;
         let (images, question) = question.parts();
         let seen = self.see(&images, options)?;
@@ -140,13 +158,20 @@ impl Engine {
             tokens: prompt,
             system_moved,
         } = self.encoded(question, &grids, options)?;
-        let keys = self.keys(&prompt, &seen);
+        let shaped = self.shape(options, &prompt, clock)?;
+        let settings = Settings::resolve(&self.package, options, checks, shaped.is_some())?;
+        let begun = match &shaped {
+            Some(shaped) => self.begun(shaped)?,
+            None => Vec::new(),
+        };
         let most_tokens = self.room(&prompt)?.min(settings.max_tokens);
-        let reused = self.reusable(&keys, options.reuse);
+        let context: Vec<u32> = prompt.iter().chain(&begun).copied().collect();
+        let keys = self.keys(&context, &seen);
+        let reused = self.reusable(&keys, options.reuse).min(prompt.len());
         let room = Room {
             rows: options.paths,
-            prefill_tokens: prompt.len() - reused,
-            capacity_tokens: prompt.len() + most_tokens,
+            prefill_tokens: context.len() - reused,
+            capacity_tokens: prompt.len() + most_tokens.max(begun.len() + 1),
         };
         let plan = match self.plan(room, options.max_kv_bytes) {
             // What has seen the images is not needed any more.
@@ -161,39 +186,90 @@ impl Engine {
         self.cached.truncate(reused);
         self.decoder
             .restart(plan.kv, reused, options.max_kv_bytes)?;
-        self.prefill(&prompt, reused, &seen, options)?;
+        self.prefill(&context, reused, &seen, options)?;
         let prefill = phase.elapsed();
         on_event(Event::Prefilled {
             tokens: prompt.len() - reused,
             reused,
         });
 
-        let launch = Launch {
-            paths: options.paths,
-            prompt: &prompt,
-            sampling: settings.sampling,
-            seed: options.seed,
-            max_tokens: settings.max_tokens,
-            context_tokens: self.package.context_tokens(),
-            eos_ids: &self.package.eos_ids(),
-            reading: Some(Reading {
-                codec: self.package.text(),
-                stops: &stops,
-                answers: settings.reader.as_ref(),
-            }),
-            checks: &settings.checks,
-            show_kv_at: &options.show_kv_at,
-            ending: settings.ending,
-            cancel: &options.cancel,
+        let eos_ids = self.package.eos_ids();
+        let reading = Reading {
+            codec: self.package.text(),
+            stops: &stops,
+            answers: settings.reader.as_ref(),
         };
-        let mut events = Events::new(on_event, clock);
-        let mut launched = paths::launch(&mut self.decoder, &launch, &mut AllDrawn, &mut events)?;
+        let on_event = RefCell::new(on_event);
+        let mut events = Events::new(&on_event, clock, shaped.is_some());
+        let (mut launched, format, before) = match &shaped {
+            None => {
+                let launch = Launch {
+                    paths: options.paths,
+                    prompt: &prompt,
+                    sampling: settings.sampling,
+                    seed: options.seed,
+                    max_tokens: settings.max_tokens,
+                    context_tokens: self.package.context_tokens(),
+                    eos_ids: &eos_ids,
+                    reading: Some(reading),
+                    checks: &settings.checks,
+                    show_kv_at: &options.show_kv_at,
+                    ending: settings.ending,
+                    cancel: &options.cancel,
+                };
+                let launched =
+                    paths::launch(&mut self.decoder, &launch, &mut AllDrawn, &mut events)?;
+                (launched, None, Vec::new())
+            }
+            Some(shaped) => {
+                let mut round = Round {
+                    package: &self.package,
+                    decoder: &mut self.decoder,
+                    options,
+                    settings: &settings,
+                    reading,
+                    eos_ids: &eos_ids,
+                    prompt: &prompt,
+                };
+                let mut sections = |path: PathId, section: SectionEvent<'_>| {
+                    on_event.borrow_mut()(Event::Section {
+                        path,
+                        section: &section,
+                    });
+                };
+                let mut steering = shaped.steering(&round, &mut self.spelling, &mut sections)?;
+                let taken = if shaped.asked == Format::Cascade {
+                    Cascade::new(shaped).run(
+                        &mut round,
+                        &mut steering,
+                        begun,
+                        &mut events,
+                        &mut |escalation| on_event.borrow_mut()(Event::Escalated(escalation)),
+                    )?
+                } else {
+                    shaped.run(&mut round, &mut steering, begun, &mut events)?
+                };
+                let Taken {
+                    launched,
+                    format,
+                    before,
+                } = taken;
+                (launched, Some(format), before)
+            }
+        };
         let broken = launched.broken.take();
         if broken.is_none() {
-            self.remember(&keys, reused, &launched);
+            self.remember(&keys[..prompt.len()], reused, &before, &launched);
         }
+        let steps = launched.paths.iter().map(|path| path.tokens.len()).max();
+        if let Some(steps) = steps.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 1) {
+            self.token = Some(launched.decode / steps);
+        }
+        let mut notes = notes::notes(&self.package, options, &settings, most_tokens, system_moved);
+        let total = clock.elapsed();
+        notes.extend(notes::of_format(options, format.as_ref(), total));
         let course = Course {
-            notes: notes::notes(&self.package, options, &settings, most_tokens, system_moved),
+            notes,
             vote: settings.vote,
             seed: options.seed,
             prompt,
@@ -205,7 +281,8 @@ impl Engine {
             load: self.load,
             prefill,
             first_token: events.first_token,
-            total: clock.elapsed(),
+            total,
+            format,
         };
         let answer = Answer::of(course, launched);
         match broken {
@@ -256,13 +333,26 @@ impl Engine {
     }
 
     /// Notes what prompt and launch have left in row 0 after the `reused` positions, for the next question to begin with.
-    fn remember(&mut self, prompt: &[CacheKey], reused: usize, launched: &Launched) {
+    /// `before`: what stood between prompt and launch; one path has it among its own tokens.
+    fn remember(
+        &mut self,
+        prompt: &[CacheKey],
+        reused: usize,
+        before: &[u32],
+        launched: &Launched,
+    ) {
         // What the question was settled without still has rows.
         self.decoder.keep_first_row();
         let fed = self.decoder.kv().len() - prompt.len();
-        let cached = &launched.paths[launched.cached].tokens[..fed];
+        let path = &launched.paths[launched.cached].tokens;
+        let before = if launched.paths.len() == 1 {
+            &[][..]
+        } else {
+            before
+        };
         self.cached.extend(prompt[reused..].iter().copied());
-        self.cached.extend(cached.iter().copied());
+        self.cached
+            .extend(before.iter().chain(path).copied().take(fed));
     }
 }
 

@@ -1,7 +1,10 @@
 //! What was asked for and is not quite what is done.
 
+use std::time::Duration;
+
 use super::AskOptions;
 use super::settings::Settings;
+use crate::answer::FormatTaken;
 use crate::package::Package;
 use crate::paths::Signal;
 
@@ -51,6 +54,35 @@ pub(super) fn notes(
                 header.name, header.check_at_tokens, check.at_tokens
             ));
         }
+    }
+    notes
+}
+
+/// Notes on the format of what came, `total` after the question.
+pub(super) fn of_format(
+    options: &AskOptions,
+    format: Option<&FormatTaken>,
+    total: Duration,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let Some(format) = format else {
+        return notes;
+    };
+    if !format.known {
+        notes.push(
+            "the package has no formats.toml: its model may not know the sections that `format` has it write, and what it \
+             costs to be right in one format says nothing of another"
+                .into(),
+        );
+    }
+    if let Some(ms) = options.deadline_ms
+        && total > Duration::from_millis(ms)
+    {
+        let late = total - Duration::from_millis(ms);
+        notes.push(format!(
+            "the answer came {:.0} ms after `deadline_ms`: an answer is always brought to its end",
+            late.as_secs_f64() * 1e3
+        ));
     }
     notes
 }

@@ -1,6 +1,10 @@
 //! What is asked, and how it is to be answered.
 
-use super::PruneOptions;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{PruneOptions, SectionCaps};
+use crate::format::{Calibration, Format};
 use crate::package::{Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
@@ -122,6 +126,15 @@ pub enum Voting {
     Off,
 }
 
+/// Where a calibration of the cascade comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CalibrationSource {
+    /// A file; one of another package is refused.
+    File(PathBuf),
+    /// Made here, for the engine's own package.
+    Made(Arc<Calibration>),
+}
+
 /// How a question is answered.
 #[derive(Debug, Clone)]
 pub struct AskOptions {
@@ -155,6 +168,16 @@ pub struct AskOptions {
     /// Stop when so many paths have finished, and vote on these: short-m@k (arXiv 2505.17813). Paths that end at the same
     /// step finish together. Needs a vote.
     pub first_finished: Option<usize>,
+    /// Which format the response has: [`Format`] says what `Auto` is. Several paths part where the reasoning begins, and are
+    /// counted and checked from there; what stands before it is greedy, and theirs in common.
+    pub format: Format,
+    /// Most tokens of each section.
+    pub section_caps: SectionCaps,
+    /// Milliseconds from the question in which the answer should be there. The choice of a format leans to the shorter one
+    /// the more of the time left the longer needs; a section is closed when the time left is what an answer needs.
+    pub deadline_ms: Option<u64>,
+    /// The cascade's calibration; `None`: [`crate::format::CALIBRATION_FILE`] of the package.
+    pub calibration: Option<CalibrationSource>,
     /// Most bytes of KV cache. `None`: what the system says is available.
     pub max_kv_bytes: Option<u64>,
     /// Most pixels of an image. Decoding takes up to 16 bytes of memory for each.
@@ -184,6 +207,10 @@ impl Default for AskOptions {
             show_kv_at: Vec::new(),
             early_vote: false,
             first_finished: None,
+            format: Format::Auto,
+            section_caps: SectionCaps::default(),
+            deadline_ms: None,
+            calibration: None,
             max_kv_bytes: None,
             max_image_pixels: DEFAULT_MAX_PIXELS,
             reuse: true,

@@ -13,6 +13,9 @@ const DEFAULT_MAX_TOKENS: usize = 512;
 /// Temperature of several paths where nobody says which: greedy paths would all be the same.
 const DEFAULT_TEMPERATURE_OF_SEVERAL: f32 = 0.7;
 
+/// The answer pattern that takes all.
+const WHOLE: &str = "(?s)(.+)";
+
 /// Options, prompt and package joined.
 pub(super) struct Settings {
     pub(super) sampling: Sampling,
@@ -25,7 +28,8 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// `checks`: those that the options come to.
+    /// `checks`: those that the options come to. `sections`: an answer is a section of the response, where no pattern need find
+    /// it.
     ///
     /// # Errors
     /// [`Error::Option`] for options outside their range or at odds with each other.
@@ -33,6 +37,7 @@ impl Settings {
         package: &Package,
         options: &AskOptions,
         checks: Vec<Check>,
+        sections: bool,
     ) -> Result<Self> {
         if options.paths == 0 {
             return Err(Error::option("paths", "at least 1", 0));
@@ -49,8 +54,9 @@ impl Settings {
         }
         let pattern = options
             .answer_pattern
-            .as_ref()
-            .or_else(|| prompt.and_then(|p| p.answer_pattern.as_ref()));
+            .as_deref()
+            .or_else(|| prompt.and_then(|p| p.answer_pattern.as_deref()))
+            .or(sections.then_some(WHOLE));
         let kind = options
             .answer_kind
             .as_ref()

@@ -1,7 +1,10 @@
 //! What happens while a question is answered.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use crate::answer::Escalation;
+use crate::format::SectionEvent;
 use crate::generate::DecoderPlan;
 use crate::paths::{CachedPaths, CheckTaken, PathId, ReasoningPath, Watch};
 
@@ -18,7 +21,7 @@ pub enum Event<'a> {
         /// Tokens found in the cache.
         reused: usize,
     },
-    /// A path's text goes on.
+    /// A path's text goes on, where it is no response with sections.
     Text {
         /// The path.
         path: PathId,
@@ -30,6 +33,15 @@ pub enum Event<'a> {
         /// The path.
         path: PathId,
     },
+    /// A section of a path's response begins, goes on or has ended.
+    Section {
+        /// The path.
+        path: PathId,
+        /// What happens.
+        section: &'a SectionEvent<'a>,
+    },
+    /// An answer of the cascade was not accepted: what comes is path 0's anew, but for its perception where it had one.
+    Escalated(&'a Escalation),
     /// The cache at one of [`super::AskOptions::show_kv_at`].
     Cached(CachedPaths<'a>),
     /// Paths were scored, and some perhaps dropped.
@@ -42,39 +54,48 @@ pub enum Event<'a> {
 }
 
 /// Hands on what happens in a launch as events.
-pub(super) struct Events<'a> {
-    on_event: &'a mut dyn FnMut(Event<'_>),
+pub(super) struct Events<'a, 'f> {
+    on_event: &'a RefCell<&'f mut dyn FnMut(Event<'_>)>,
     /// The question's beginning.
     clock: Instant,
+    /// Texts are told section by section.
+    sections: bool,
     /// From there to the first token of any path.
     pub(super) first_token: Option<Duration>,
 }
 
-impl<'a> Events<'a> {
-    pub(super) fn new(on_event: &'a mut dyn FnMut(Event<'_>), clock: Instant) -> Self {
+impl<'a, 'f> Events<'a, 'f> {
+    pub(super) fn new(
+        on_event: &'a RefCell<&'f mut dyn FnMut(Event<'_>)>,
+        clock: Instant,
+        sections: bool,
+    ) -> Self {
         Self {
             on_event,
             clock,
+            sections,
             first_token: None,
         }
     }
 }
 
-impl Watch for Events<'_> {
+impl Watch for Events<'_, '_> {
     fn text(&mut self, path: PathId, text: &str) {
-        (self.on_event)(Event::Text { path, text });
+        if !self.sections {
+            (self.on_event.borrow_mut())(Event::Text { path, text });
+        }
     }
 
     fn token(&mut self, path: PathId, _token: u32) {
         self.first_token.get_or_insert_with(|| self.clock.elapsed());
-        (self.on_event)(Event::Token { path });
+        (self.on_event.borrow_mut())(Event::Token { path });
     }
 
     fn cached(&mut self, paths: CachedPaths<'_>) {
-        (self.on_event)(Event::Cached(paths));
+        (self.on_event.borrow_mut())(Event::Cached(paths));
     }
 
     fn checked(&mut self, check: &CheckTaken, paths: &[ReasoningPath]) {
-        (self.on_event)(Event::Checked { check, paths });
+        (self.on_event.borrow_mut())(Event::Checked { check, paths });
     }
 }

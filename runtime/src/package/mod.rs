@@ -10,6 +10,7 @@ mod before;
 mod description;
 mod encode;
 mod fingerprint;
+mod formats;
 mod graph;
 mod layout;
 mod onnx;
@@ -27,6 +28,7 @@ use std::sync::OnceLock;
 pub use apart::panic_is_caught;
 pub(crate) use before::{EmbeddingGraph, MaskDtype, VisionGraph};
 pub use encode::{EncodedPrompt, ImageGrid};
+pub use formats::{FormatsFile, SectionTags};
 pub use graph::DecoderGraph;
 pub(crate) use graph::{FloatDtype, GraphInput};
 pub use processor::{Filter, ImageProcessor, Resize, Tiling, Wording};
@@ -72,6 +74,7 @@ pub struct Package {
     text: TextCodec,
     template: Option<ChatTemplate>,
     prompt: Option<PromptFile>,
+    formats: Option<FormatsFile>,
     context_tokens: usize,
     min_capacity_tokens: usize,
     notes: Vec<String>,
@@ -146,6 +149,7 @@ impl Package {
             processor,
             text,
             prompt,
+            formats: FormatsFile::read(dir)?,
             context_tokens,
             notes,
             fingerprint: OnceLock::new(),
@@ -190,6 +194,11 @@ impl Package {
     /// The prompt that the package brings.
     pub fn prompt(&self) -> Option<&PromptFile> {
         self.prompt.as_ref()
+    }
+
+    /// The sections that its model was trained to write, where it says so.
+    pub fn formats(&self) -> Option<&FormatsFile> {
+        self.formats.as_ref()
     }
 
     /// How its graph rotates the keys that it caches.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::check::Checks;
 use super::{
-    CachedPaths, CheckTaken, Fate, FinishReason, Launch, Launched, Next, PathId, PathScore,
-    PathText, Policy, ReasoningPath, Schedule, TokenSource, Watch,
+    AnswerPlace, CachedPaths, CheckTaken, Fate, FinishReason, Launch, Launched, Next, PathId,
+    PathScore, PathText, Policy, ReasoningPath, Schedule, TokenSource, Watch,
 };
 use crate::error::{Error, Result};
 use crate::generate::{Before, Decoder, PathRandom, Sampled, Sampler};
@@ -142,27 +142,42 @@ impl<'a> Course<'a> {
         source: &mut dyn TokenSource,
         watch: &mut dyn Watch,
     ) -> Result<()> {
-        for step in 0..self.launch.most_tokens() {
-            self.next_tokens(decoder, step, source)?;
-            self.take(decoder, watch)?;
+        // Tokens that each running path has taken.
+        let mut taken = 0;
+        while taken < self.launch.most_tokens() {
+            self.next_tokens(decoder, taken, source)?;
+            self.take(decoder, source, watch)?;
+            taken += 1;
             if self.settled(watch)? {
                 break;
             }
             self.feed.clear();
             self.feed.extend(self.running.iter().map(|r| r.next.token));
-            decoder
-                .step(&self.feed, self.launch.cancel)
-                .map_err(|error| match error {
-                    Error::Cancelled { .. } => self.cancelled(),
-                    other => other,
-                })?;
+            while let Some(token) = self.spanned(taken, source) {
+                self.feed.push(token);
+                self.take(decoder, source, watch)?;
+                taken += 1;
+                if self.settled(watch)? {
+                    return Ok(());
+                }
+            }
+            let cancel = self.launch.cancel;
+            let stepped = if self.feed.len() > self.running.len() {
+                decoder.prefill(&self.feed, cancel)
+            } else {
+                decoder.step(&self.feed, cancel)
+            };
+            stepped.map_err(|error| match error {
+                Error::Cancelled { .. } => self.cancelled(),
+                other => other,
+            })?;
             for (row, running) in self.running.iter_mut().enumerate() {
                 running.logits_row = row;
             }
-            if self.launch.show_kv_at.contains(&(step + 1)) {
-                self.show(decoder, step + 1, watch);
+            if self.launch.show_kv_at.contains(&taken) {
+                self.show(decoder, taken, watch);
             }
-            while let Some(index) = self.schedule.due(step + 1) {
+            while let Some(index) = self.schedule.due(taken) {
                 self.check(decoder, index, watch)?;
                 // A second check at the same token finds nobody where the first dropped all.
                 if self.settled(watch)? {
@@ -171,6 +186,28 @@ impl<'a> Course<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The next token of the one path that runs, where it needs no logits and nobody looks at the cache before it.
+    fn spanned(&mut self, taken: usize, source: &mut dyn TokenSource) -> Option<u32> {
+        let [running] = &mut self.running[..] else {
+            return None;
+        };
+        let looked_at =
+            self.launch.show_kv_at.contains(&taken) || self.schedule.due(taken).is_some();
+        if looked_at || taken >= self.launch.most_tokens() {
+            return None;
+        }
+        let path = &self.paths[running.path];
+        let Next::Spanned(token) = source.next(path.id, &path.tokens) else {
+            return None;
+        };
+        running.last = false;
+        running.next = Sampled {
+            token,
+            logprob: 0.0,
+        };
+        Some(token)
     }
 
     /// Marks the paths that still run when something broke the launch off, and shows what was held back of their texts.
@@ -213,7 +250,7 @@ impl<'a> Course<'a> {
             let next = source.next(path.id, &path.tokens);
             running.last = matches!(next, Next::Last(_));
             running.next = match next {
-                Next::Forced(token) | Next::Last(token) => {
+                Next::Forced(token) | Next::Last(token) | Next::Spanned(token) => {
                     self.sampler.forced(logits, token, key)?
                 }
                 Next::Drawn => self
@@ -230,7 +267,12 @@ impl<'a> Course<'a> {
     }
 
     /// Gives each running path its next token, and lets those leave that it ended.
-    fn take(&mut self, decoder: &mut Decoder, watch: &mut dyn Watch) -> Result<()> {
+    fn take(
+        &mut self,
+        decoder: &mut Decoder,
+        source: &mut dyn TokenSource,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
         self.kept.clear();
         for row in 0..self.running.len() {
             let Running {
@@ -240,11 +282,14 @@ impl<'a> Course<'a> {
             self.paths[path].logprobs.push(next.logprob);
             let stopped = self.read(path, next.token, watch)?;
             watch.token(path, next.token);
+            let ended = source.taken(path, &self.paths[path].tokens, next.logprob)?;
             let taken = self.paths[path].tokens.len();
             let finish = if self.launch.eos_ids.contains(&next.token) {
                 FinishReason::Eos
             } else if stopped {
                 FinishReason::Stop
+            } else if let Some(ended) = ended {
+                ended
             } else if last {
                 FinishReason::Forced
             } else if taken == self.launch.max_tokens {
@@ -258,7 +303,13 @@ impl<'a> Course<'a> {
             self.close(path, finish, watch)?;
             let path = &mut self.paths[path];
             let reader = self.launch.reading.and_then(|reading| reading.answers);
-            let answer = reader.and_then(|reader| reader.read(&path.text));
+            let place = source.ended(path.id, finish)?;
+            let answer = reader.and_then(|reader| match place {
+                AnswerPlace::Text => reader.read(&path.text),
+                AnswerPlace::Within(part) => reader.read(part),
+                AnswerPlace::Is(answer) if answer.trim().is_empty() => None,
+                AnswerPlace::Is(answer) => Some(reader.kind().found(answer.trim())),
+            });
             path.answer = answer.as_ref().map(|answer| answer.text().to_string());
             self.schedule.finished(path.id, answer);
         }

@@ -25,7 +25,7 @@ pub use rebuild::rebuild;
 pub use replay::{Replayed, Trace, replay};
 pub use schedule::{Fate, Schedule};
 pub use signal::{Signal, SignalName};
-pub use source::{AllDrawn, Known, Next, TokenSource};
+pub use source::{AllDrawn, AnswerPlace, Known, Next, TokenSource};
 use text::PathText;
 pub use text::StopTexts;
 pub use vote::{Ballot, Vote, VoteRule};

@@ -19,6 +19,8 @@ pub enum FinishReason {
     Context,
     /// What forced its tokens ended it.
     Forced,
+    /// Its answer section is complete.
+    Answered,
     /// A check dropped it.
     Dropped,
     /// The question was settled without it.

@@ -1,6 +1,7 @@
 //! Where a path's next token comes from.
 
-use super::PathId;
+use super::{FinishReason, PathId};
+use crate::error::Result;
 
 /// How a path comes to its next token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,20 @@ pub enum Next {
     Forced(u32),
     /// It is this one, and the path ends with it.
     Last(u32),
+    /// It is this one, and the model need not be asked before: where one path runs, it is fed in one step with the token
+    /// before it. The log-probability of a token that the model was not asked for is 0.
+    Spanned(u32),
+}
+
+/// Where a path's answer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerPlace<'a> {
+    /// The answer pattern finds it in the path's text.
+    Text,
+    /// The answer pattern finds it in this part of the text.
+    Within(&'a str),
+    /// It is this; a blank one is none.
+    Is(&'a str),
 }
 
 /// Says for each path and step where the next token comes from.
@@ -23,6 +38,28 @@ pub trait TokenSource {
     /// Sets the logits of tokens that `path` must not take to −∞. Called where [`Self::next`] said [`Next::Masked`]; log-
     /// probabilities stay those of the model itself.
     fn mask(&mut self, _path: PathId, _tokens: &[u32], _logits: &mut [f32]) {}
+
+    /// `path` has taken the last of `tokens`, its own so far, whose log-probability this is. Why it ends with that, where it
+    /// does.
+    ///
+    /// # Errors
+    /// Those of the tokenizer, where it reads texts.
+    fn taken(
+        &mut self,
+        _path: PathId,
+        _tokens: &[u32],
+        _logprob: f32,
+    ) -> Result<Option<FinishReason>> {
+        Ok(None)
+    }
+
+    /// `path` has come to its own end. Where its answer stands.
+    ///
+    /// # Errors
+    /// Those of the tokenizer, where it reads texts.
+    fn ended(&mut self, _path: PathId, _finish: FinishReason) -> Result<AnswerPlace<'_>> {
+        Ok(AnswerPlace::Text)
+    }
 }
 
 /// Every token is drawn.

@@ -20,6 +20,8 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod arm;
+mod ask;
+pub mod calibrate;
 mod derive;
 mod error;
 pub mod measure;

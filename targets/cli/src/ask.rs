@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use curt::answer::Answer;
+use curt::format::{SectionEvent, SectionKind};
 use curt::paths::{CheckTaken, ReasoningPath};
 use curt::vision::Image;
 use curt::{
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use crate::checks::CheckArgs;
 use crate::fields::as_flags;
+use crate::format::{self, FormatArgs};
 use curt_command::{locate, note, out, output, signal};
 
 /// What `curt ask` takes.
@@ -52,6 +54,8 @@ pub struct Args {
     vote: Option<Voting>,
     #[command(flatten)]
     checks: CheckArgs,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Stop as soon as the paths that still run cannot change the winner.
     #[arg(long)]
     early_vote: bool,
@@ -126,7 +130,7 @@ pub fn run(args: Args) -> Result<()> {
     // Until here ctrl-C ends the process: there is nothing to lose yet.
     let cancel = signal::cancelled_by_ctrl_c();
     let defaults = AskOptions::default();
-    let options = AskOptions {
+    let options = args.format.apply(AskOptions {
         prompt,
         system: args.system,
         paths: args.paths,
@@ -151,7 +155,7 @@ pub fn run(args: Args) -> Result<()> {
         max_image_pixels: args.max_image_pixels.unwrap_or(defaults.max_image_pixels),
         cancel,
         ..defaults
-    };
+    });
     let mut view = View {
         // Of paths that may be dropped, none is shown before the vote.
         stream: !args.json && !args.quiet && io::stdout().is_terminal() && options.prune.is_off(),
@@ -322,10 +326,25 @@ impl View {
                 // A terminal that is gone shows itself at the final print.
                 let _ = output::answer(text);
             }
+            Event::Section { path: 0, section } if self.stream => show_section(section),
+            Event::Escalated(escalation) if self.report => {
+                note!("{}", format::escalated(escalation));
+            }
             Event::Checked { check, paths } if self.report => show_check(check, paths),
             _ => {}
         }
     }
+}
+
+/// A section as it comes; the answer is printed when it is known.
+fn show_section(section: &SectionEvent<'_>) {
+    // A terminal that is gone shows itself at the final print.
+    let _ = match section {
+        SectionEvent::Began(kind) => output::answer(&format!("{kind}: ")),
+        SectionEvent::Text(_, text) => output::answer(text),
+        SectionEvent::Ended(section) if section.kind == SectionKind::Answer => Ok(()),
+        SectionEvent::Ended(_) => output::answer("\n"),
+    };
 }
 
 /// One line a path, the best first.
@@ -372,10 +391,21 @@ fn print_text(answer: &Answer, streamed: bool) -> Result<()> {
             if several {
                 out!("path {}:", path.id)?;
             }
-            print_answer(&path.text)?;
+            if path.sections.is_empty() {
+                print_answer(&path.text)?;
+            } else {
+                format::print_sections(answer, &path.sections)?;
+            }
         }
     } else if !streamed {
-        print_answer(&answer.text)?;
+        let shared = answer.format.as_ref().map_or(&[][..], |f| &f.shared);
+        format::print_sections(answer, shared)?;
+        let own = &answer.paths[answer.votes[0].paths[0]].sections;
+        if own.is_empty() {
+            print_answer(&answer.text)?;
+        } else {
+            format::print_sections(answer, own)?;
+        }
     }
     if several && !answer.votes.is_empty() {
         let voters: Vec<_> = answer.paths.iter().filter(|p| p.finish.votes()).collect();
@@ -428,6 +458,7 @@ fn print_cost(answer: &Answer) {
     if let Some(saved) = saved(answer) {
         note!("{saved}");
     }
+    format::print_format(answer);
     let mut line = format!(
         "load {:.0} ms, prefill {:.1} ms, fork {:.1} ms, decode {:.1} ms ({:.0} tokens/s)",
         times.load_ms,

@@ -1,13 +1,17 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 36] = [
+const FLAGS: [(&str, &str); 42] = [
     ("answer_pattern", "--answer-pattern"),
+    ("answer_tokens", "--answer-tokens"),
     ("budget", "--budget"),
+    ("calibration", "--calibration"),
     ("check_at", "--check-at"),
+    ("deadline_ms", "--deadline-ms"),
     ("dtype", "--dtype"),
     ("early_vote", "--early-vote"),
     ("first_finished", "--first-finished"),
+    ("format", "--format"),
     ("images", "--image"),
     ("jobs", "--jobs"),
     ("keep", "--keep"),
@@ -21,10 +25,12 @@ const FLAGS: [(&str, &str); 36] = [
     ("out", "--out"),
     ("part", "--part"),
     ("paths", "--paths"),
+    ("perception_tokens", "--perception-tokens"),
     ("pooling", "--pooling"),
     ("prefix", "--prefix"),
     ("prompt", "--prompt"),
     ("question", "QUESTION"),
+    ("reasoning_tokens", "--reasoning-tokens"),
     ("repetition_penalty", "--repetition-penalty"),
     ("rollouts", "--rollouts"),
     ("seed", "--seed"),

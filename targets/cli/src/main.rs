@@ -5,11 +5,13 @@
 
 mod ablate;
 mod ask;
+mod calibrate;
 mod checks;
 #[cfg(feature = "train")]
 mod collect;
 mod doctor;
 mod fields;
+mod format;
 mod inspect;
 #[cfg(feature = "train")]
 mod train_head;
@@ -33,6 +35,8 @@ enum Command {
     Ask(Box<ask::Args>),
     /// Say what pruning does to a workload of your own, and whether it may be shipped.
     Ablate(Box<ablate::Args>),
+    /// Find when the cascade may accept a cheap answer, on a workload of your own.
+    Calibrate(calibrate::Args),
     /// Look over a workload, or make one of a known question set.
     #[command(subcommand)]
     Workload(workload::WorkloadCommand),
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     curt_command::start(fields::as_flags, |cli: Cli| match cli.command {
         Command::Ask(args) => ask::run(*args),
         Command::Ablate(args) => ablate::run(*args),
+        Command::Calibrate(args) => calibrate::run(args),
         Command::Workload(command) => workload::run(command),
         Command::Inspect(args) => inspect::run(args),
         Command::Doctor(args) => doctor::run(args),

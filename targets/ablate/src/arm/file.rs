@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 
 const BUILT_IN: &str = include_str!("builtin.toml");
 
+/// For packages whose responses have formats.
+const OF_FORMATS: &str = include_str!("formats.toml");
+
 /// Most bytes of an arm file.
 const LARGEST: u64 = 1 << 20;
 
@@ -51,6 +54,9 @@ fn remedy(option: &str) -> String {
     match option.split_once('.') {
         Some(("head", role)) => format!("--head {role}=FILE"),
         Some(("twice-at" | "twice-keep", _)) => "--check-at with a list of two".into(),
+        None if option == "calibration" => {
+            "a calibration: `curt calibrate` makes one, --calibration names another".into()
+        }
         Some((name, "1")) => format!("--{name}"),
         Some((name, count)) => format!("--{name} with {count} values"),
         None => format!("--{option}"),
@@ -64,6 +70,14 @@ impl ArmFile {
     /// None that a release of curt can have: a test expands them.
     pub fn built_in() -> Result<Self> {
         Self::parse("the built-in arms", BUILT_IN, true)
+    }
+
+    /// The arms that curt brings for packages whose responses have formats.
+    ///
+    /// # Errors
+    /// As [`Self::built_in`].
+    pub fn of_formats() -> Result<Self> {
+        Self::parse("the built-in arms of formats", OF_FORMATS, true)
     }
 
     /// Reads a file of arms.

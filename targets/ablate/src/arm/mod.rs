@@ -3,8 +3,8 @@
 mod file;
 mod server;
 
-use curt::VoteRule;
 use curt::paths::{Keep, SignalName};
+use curt::{Format, VoteRule};
 use serde::{Deserialize, Serialize};
 
 pub use file::{ArmFile, Skipped};
@@ -55,6 +55,35 @@ pub struct Arm {
     /// An OpenAI-compatible server that answers in place of curt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerArm>,
+    /// The response's format. Without it, several paths answer in full where the package has formats, and one as the model
+    /// chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// File of the cascade's calibration; without it, the package's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
+    /// What is shown of an item's image.
+    #[serde(default, skip_serializing_if = "ImageShown::is_whole")]
+    pub image: ImageShown,
+}
+
+/// What an arm is shown of an item's image: all of it, or what a control leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageShown {
+    /// The image.
+    #[default]
+    Whole,
+    /// A grey image of the same size: what is answered without seeing.
+    Blank,
+    /// None: the question alone.
+    None,
+}
+
+impl ImageShown {
+    fn is_whole(&self) -> bool {
+        *self == Self::Whole
+    }
 }
 
 /// One check point of an arm.
@@ -91,7 +120,7 @@ impl Arm {
 
     /// Whether its paths are sampled by curt, so that they can be derived from a sample of full paths.
     pub fn is_sampled(&self) -> bool {
-        !self.greedy && self.server.is_none()
+        !self.greedy && self.server.is_none() && self.format.is_none() && self.image.is_whole()
     }
 
     /// Whether it needs to know what only the finished paths show.
@@ -148,6 +177,10 @@ impl Arm {
                 &self.fewer.clone().unwrap_or_default(),
             );
         }
+        if self.calibration.is_some() && self.format != Some(Format::Cascade) {
+            let got = self.calibration.clone().unwrap_or_default();
+            return wrong("calibration", "none but in an arm of format cascade", &got);
+        }
         if let Some(check) = self.checks.iter().find(|check| check.at == 0) {
             return wrong("checks.at", "at least 1 token", &check.at);
         }
@@ -191,6 +224,8 @@ impl Arm {
             ("first_finished", self.first_finished.is_some()),
             ("fewer", self.fewer.is_some()),
             ("vote", self.vote == VoteRule::ScoreWeighted),
+            ("format", self.format.is_some()),
+            ("image", !self.image.is_whole()),
         ];
         if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
             return Err(Error::option(

@@ -16,6 +16,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
+use curt::format::ResponseFormat;
 use curt::paths::{FinishReason, SignalName};
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +188,9 @@ pub struct Record {
     /// Of these, tokens of paths that did not vote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unused_tokens: Option<usize>,
+    /// The response's format, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatRecord>,
     /// The work that the arm would have been, where it was derived from the item's sample and did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,
@@ -202,6 +206,24 @@ pub struct Record {
     /// Each path, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathRecord>,
+}
+
+/// The format of a response, and how it came to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FormatRecord {
+    /// Which; `None` where it is none of the three.
+    pub used: Option<ResponseFormat>,
+    /// How much the model would rather have answered at once than looked first, in nats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// Probability, where that was read, of all that begins no format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_grammar: Option<f64>,
+    /// Calibrated confidence that the cascade accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Answers that the cascade did not accept.
+    pub escalations: usize,
 }
 
 /// How much work a derived arm would have been.
@@ -284,6 +306,7 @@ impl Record {
             prompt_tokens: None,
             tokens: BTreeMap::new(),
             unused_tokens: None,
+            format: None,
             derived: None,
             times: None,
             kv_bytes: None,

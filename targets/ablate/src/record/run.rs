@@ -64,6 +64,9 @@ pub struct Run {
     pub arms: Vec<Arm>,
     /// Digest of each stop head's file, by the name that arms use.
     pub heads: BTreeMap<String, String>,
+    /// Digest of each calibration's file, by the name that arms use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibrations: BTreeMap<String, String>,
     /// Threads inside one operator, where they were set.
     pub threads: Option<usize>,
     /// Items asked side by side, where they were several: each answer then shared the machine with others, so that its

@@ -91,6 +91,27 @@ const COLUMNS: &[Column] = &[
         cell: |arm| Some(format!("{:.0}", 100.0 * arm.tokens.as_ref()?.of_baseline?)),
     },
     Column {
+        title: "direct / perception / full, %",
+        meaning: "responses by format",
+        cell: |arm| {
+            let shares = arm.formats.as_ref()?;
+            let [direct, perception, full] =
+                [shares.direct, shares.perception, shares.full].map(|share| 100.0 * share);
+            Some(format!("{direct:.0} / {perception:.0} / {full:.0}"))
+        },
+    },
+    Column {
+        title: "by section",
+        meaning: "tokens of perception, reasoning and answer, and of answers that the cascade did not accept",
+        cell: |arm| {
+            arm.formats.as_ref()?;
+            let of = |phase: &str| arm.tokens.as_ref()?.by_phase.get(phase).copied();
+            let phases = ["perception", "reasoning", "answer", "discarded"];
+            let tokens = phases.map(|phase| number(of(phase).unwrap_or(0.0)));
+            Some(tokens.join(" + "))
+        },
+    },
+    Column {
         title: "thrown away",
         meaning: "tokens of paths that did not vote",
         cell: |arm| arm.tokens.as_ref()?.unused.map(number),

@@ -1,9 +1,10 @@
 //! Arms that curt itself answers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use curt::answer::{Answer, PathAnswer, PhaseTimes};
+use curt::answer::{Answer, FormatAnswer, PathAnswer, PhaseTimes, TokenCounts};
 use curt::{AskOptions, Engine, Question};
 use curt_workload::{Item, Workload};
 use time::OffsetDateTime;
@@ -11,13 +12,14 @@ use time::format_description::well_known::Rfc3339;
 
 use super::options::{Heads, arm_options, sample_options};
 use super::{Asked, Given, Respond};
-use crate::arm::Arm;
+use crate::arm::{Arm, ImageShown};
+use crate::ask::{is_of_the_item, question};
 use crate::derive::phases;
 use crate::error::{Error, Result};
 use crate::measure::{Meter, machine};
 use crate::record::{
-    Measure, PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath, Start, Times,
-    rank,
+    FormatRecord, Measure, PathRecord, Readings, Record, Run, Sample, SampleCheck, SampledPath,
+    Start, Times, rank,
 };
 
 /// Questions asked before any is recorded, so that pages, caches and clocks are as they will stay.
@@ -63,18 +65,21 @@ impl<'a> EngineRespondent<'a> {
         }
     }
 
-    /// Asks. The answer, or why this item has none.
+    /// Asks, the item's image `shown` so. The answer, or why this item has none.
     fn ask(
         &mut self,
         item: &Item,
+        shown: ImageShown,
         mut options: AskOptions,
     ) -> Result<(std::result::Result<Answer, String>, Readings)> {
-        if item.image.is_some() {
-            let reason = "it has an image, and this version of curt asks in text alone";
-            return Ok((Err(reason.into()), Readings::default()));
-        }
         options.answer_kind = Some(self.workload.answer_kind(item));
-        let question = Question::Text(item.asked().into_owned());
+        let question = match question(item, shown, &options) {
+            Ok(question) => question,
+            Err(error) if is_of_the_item(&error) => {
+                return Ok((Err(error.to_string()), Readings::default()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let begun = self.meter.begin();
         let answer = self.engine.ask(&question, &options, &mut |_| {});
         let mut readings = self.meter.end(begun);
@@ -94,19 +99,29 @@ impl<'a> EngineRespondent<'a> {
     fn warm_up(&mut self, asked: &[Asked<'_>]) -> Result<Option<f64>> {
         let ran = self.run.arms.iter().find(|arm| arm.server.is_none());
         let options = match ran {
-            Some(arm) if self.run.measure == Measure::Run => {
-                arm_options(arm, arm.paths, &self.heads, &self.base, self.run.seed)?
-            }
+            Some(arm) if self.run.measure == Measure::Run => arm_options(
+                arm,
+                arm.paths,
+                &self.heads,
+                &self.base,
+                self.run.seed,
+                self.formats(),
+            )?,
             _ => sample_options(self.run, &self.heads, &self.base, self.run.seed)?,
         };
         let mut cold_answer_ms = None;
         for (number, asked) in asked.iter().take(WARM_UP).enumerate() {
-            let (answer, _) = self.ask(asked.item, options.clone())?;
+            let (answer, _) = self.ask(asked.item, ImageShown::Whole, options.clone())?;
             if let (0, Ok(answer)) = (number, answer) {
                 cold_answer_ms = Some(answer.times.total_ms);
             }
         }
         Ok(cold_answer_ms)
+    }
+
+    /// Whether the package's responses have formats.
+    fn formats(&self) -> bool {
+        self.engine.package().formats().is_some()
     }
 
     fn seed(&self, item: &Item, repeat: u32) -> u64 {
@@ -177,6 +192,10 @@ impl Respond for EngineRespondent<'_> {
     }
 
     fn prompt_ids(&mut self, asked: &Asked<'_>) -> Result<Vec<u32>> {
+        // How many tokens an image takes shows when it is seen.
+        if asked.item.image.is_some() {
+            return Ok(Vec::new());
+        }
         let question = Question::Text(asked.item.asked().into_owned());
         match self.engine.tokens(&question, &self.base) {
             Ok(ids) => Ok(ids),
@@ -218,7 +237,7 @@ impl Respond for EngineRespondent<'_> {
             machine: Readings::default(),
         };
         let checks = options.checks.len();
-        let (answer, readings) = self.ask(asked.item, options)?;
+        let (answer, readings) = self.ask(asked.item, ImageShown::Whole, options)?;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -251,9 +270,10 @@ impl Respond for EngineRespondent<'_> {
             &self.heads,
             &self.base,
             self.seed(asked.item, repeat),
+            self.formats(),
         )?;
         let mut record = Record::unanswered(arm, asked.index, asked.item, repeat);
-        let (answer, readings) = self.ask(asked.item, options)?;
+        let (answer, readings) = self.ask(asked.item, arm.image, options)?;
         match answer {
             Err(error) => record.error = Some(error),
             Ok(answer) => {
@@ -279,7 +299,11 @@ impl Respond for EngineRespondent<'_> {
                 record.prompt_tokens = Some(answer.tokens.prompt);
                 let tokens: Vec<usize> =
                     answer.paths.iter().map(|path| path.tokens.len()).collect();
-                record.tokens = phases(arm, &tokens);
+                record.tokens = match &answer.format {
+                    Some(format) => by_section(format, &answer.paths, &answer.tokens),
+                    None => phases(arm, &tokens),
+                };
+                record.format = answer.format.as_ref().map(format_record);
                 record.unused_tokens = Some(answer.tokens.unused);
                 record.times = Some(times(&answer.times));
                 record.kv_bytes = Some(answer.kv.bytes);
@@ -293,16 +317,41 @@ impl Respond for EngineRespondent<'_> {
     }
 }
 
-/// Whether another item might fare better: all else is wrong with the run.
-fn is_of_the_item(error: &curt::Error) -> bool {
-    matches!(
-        error,
-        curt::Error::Context { .. }
-            | curt::Error::Capacity { .. }
-            | curt::Error::NonFiniteLogits { .. }
-            | curt::Error::LongText { .. }
-            | curt::Error::Tokenizer { .. }
-    )
+/// Phase of tokens of answers that the cascade did not accept.
+const DISCARDED: &str = "discarded";
+
+/// Tokens by section, over all paths.
+fn by_section(
+    format: &FormatAnswer,
+    paths: &[PathAnswer],
+    tokens: &TokenCounts,
+) -> BTreeMap<String, usize> {
+    let mut by_section = BTreeMap::new();
+    let own = paths.iter().flat_map(|path| &path.sections);
+    for section in own.chain(&format.shared) {
+        let phase = section.kind.name().to_string();
+        *by_section.entry(phase).or_default() += section.tokens;
+    }
+    if tokens.discarded > 0 {
+        by_section.insert(DISCARDED.into(), tokens.discarded);
+    }
+    // Tags that several paths share, and what stands in no section.
+    let told: usize = by_section.values().sum();
+    if tokens.generated > told {
+        by_section.insert("other".into(), tokens.generated - told);
+    }
+    by_section
+}
+
+fn format_record(format: &FormatAnswer) -> FormatRecord {
+    let read = format.read_out();
+    FormatRecord {
+        used: format.used,
+        margin: read.map(|read| read.margin),
+        off_grammar: read.map(|read| read.off_grammar),
+        confidence: format.confidence,
+        escalations: format.escalations.len(),
+    }
 }
 
 fn times(phases: &PhaseTimes) -> Times {

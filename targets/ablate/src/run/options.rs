@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use curt::head::StopHead;
 use curt::paths::{Check, Keep, SignalName};
-use curt::{AskOptions, SamplingDefaults, Voting};
+use curt::{AskOptions, CalibrationSource, Format, SamplingDefaults, Voting};
 
 use crate::arm::Arm;
 use crate::error::{Error, Result};
@@ -33,13 +33,14 @@ pub(super) fn sample_options(
     })
 }
 
-/// How `arm` asks with `paths` paths.
+/// How `arm` asks with `paths` paths. `formats`: the package's responses have formats.
 pub(super) fn arm_options(
     arm: &Arm,
     paths: usize,
     heads: &Heads,
     base: &AskOptions,
     seed: u64,
+    formats: bool,
 ) -> Result<AskOptions> {
     let greedy = SamplingDefaults {
         temperature: Some(0.0),
@@ -63,6 +64,16 @@ pub(super) fn arm_options(
             .collect::<Result<_>>()?,
         early_vote: arm.early_vote && paths > 1,
         first_finished: arm.first_finished.filter(|_| paths > 1),
+        format: match arm.format {
+            Some(format) => format,
+            // What paths vote on is their reasoning.
+            None if formats && paths > 1 => Format::Full,
+            None => base.format,
+        },
+        calibration: arm
+            .calibration
+            .as_ref()
+            .map(|file| CalibrationSource::File(file.into())),
         seed,
         ..base.clone()
     })

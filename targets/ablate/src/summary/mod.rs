@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod cost;
+mod formats;
 mod latency;
 mod machine;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accuracy::{Accuracy, Difference};
 pub use cost::{Energy, Tokens};
+pub use formats::{FormatShares, ReadOutSummary};
 pub use latency::{Latency, LatencyModel};
 pub use machine::ColdStart;
 
@@ -58,6 +60,9 @@ pub struct Summary {
     pub arms: Vec<ArmSummary>,
     /// How well each signal told right paths from wrong ones.
     pub signals: Vec<SignalSummary>,
+    /// How well the read-out told questions that are right when they are answered directly from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_out: Option<ReadOutSummary>,
     /// The verdict on the candidate.
     pub verdict: Verdict,
     /// Of candidate, baseline and limits, what was named after the run was made.
@@ -100,6 +105,9 @@ pub struct ArmSummary {
     /// Generated tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
+    /// Formats of the responses, where they have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formats: Option<FormatShares>,
     /// Time from question to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
@@ -175,6 +183,7 @@ impl Summary {
                     difference: figures.difference,
                     candidate_less_this: figures.candidate_less_this,
                     tokens: tokens(results, baseline, figures.tokens),
+                    formats: FormatShares::of(results),
                     latency: if times_void.is_some() {
                         None
                     } else {
@@ -231,6 +240,7 @@ impl Summary {
             },
             cold_start: cold_start(records),
             signals: signals(records),
+            read_out: ReadOutSummary::of(run, &by_arm),
             verdict: judge(
                 run,
                 &arms,
@@ -336,6 +346,22 @@ impl Summary {
                     arm.results
                 ));
             }
+        }
+        for arm in &self.arms {
+            if let Some(shares) = arm.formats.as_ref().filter(|shares| shares.none > 0.0) {
+                notes.push(format!(
+                    "{}: {:.1} % of the responses have none of the formats",
+                    arm.name,
+                    100.0 * shares.none
+                ));
+            }
+        }
+        if let Some(read) = &self.read_out {
+            notes.push(format!(
+                "the read-out P(direct) of `{}` tells questions that `{}` gets right from those it does not: AUROC {:.3} over {} \
+                 questions",
+                read.arm, read.direct, read.auroc, read.items
+            ));
         }
         match self
             .arm(&self.run.baseline)

@@ -85,6 +85,7 @@ pub fn run_of(items: usize, measure: Measure) -> Run {
         measure,
         arms,
         heads: BTreeMap::from([("stop".into(), "cc".into())]),
+        calibrations: BTreeMap::new(),
         threads: None,
         jobs: None,
         max_kv_bytes: None,
@@ -298,6 +299,7 @@ impl Respond for MadeUp<'_> {
                 prompt_tokens: Some(30),
                 tokens: BTreeMap::from([("launch".into(), 10 * paths)]),
                 unused_tokens: Some(0),
+                format: None,
                 derived: None,
                 times: Some(Times {
                     total_ms: 12.0,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use curt::Package;
+use curt::format::CALIBRATION_FILE;
 use curt::head::{DEFAULT_HEAD, find_head, head_files};
 use curt::paths::{Keep, SignalName};
 use curt_ablate::arm::{Arm, ArmFile, Skipped};
@@ -43,6 +44,9 @@ pub struct ArmArgs {
     /// Without any, the package's own.
     #[arg(long, value_name = "[NAME=]HEAD")]
     head: Vec<String>,
+    /// Calibration of the cascade. Without it, the package's own.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
     /// OpenAI-compatible server for the arm `server`, up to and without `/chat/completions`: http://127.0.0.1:8000/v1. A user
     /// and password in it are sent, and not recorded.
     #[arg(long, value_name = "URL")]
@@ -95,10 +99,15 @@ pub const ARM_FILES: &str = r#"Arm files (--arm-file) are TOML, a table for each
   fewer = "of:stop"         # or: as many full paths as the tokens of that arm buy
   server = { url = "http://127.0.0.1:8000/v1", model = "m", timeout_s = 120.0, key_env = "MY_KEY" }
 
+  format = "cascade"        # direct, perception, full, cascade, or auto: the model chooses
+  calibration = "$calibration"  # of a cascade; the package's own without it
+  image = "blank"           # a grey image in place of the item's, or "none": the question alone
+
 keep: a number of paths, "25%" of those launched, or ">=0.5" for those that score at least that.
 signal: "head:NAME" of a --head NAME=FILE or a package's head, "confidence", "confidence:TOKENS" (of the last so many),
 "random", or "oracle" (whether the path will be right; --measure replay alone can know).
-$paths, $keep, $check-at.1 (.2, …), $keep.1 (.2, …) and $head.NAME stand for what the command line says."#;
+$paths, $keep, $check-at.1 (.2, …), $keep.1 (.2, …), $head.NAME and $calibration stand for what the command line says.
+Arms with a format run, whatever --measure says."#;
 
 /// Arms, and what they stand on.
 pub struct Chosen {
@@ -106,6 +115,8 @@ pub struct Chosen {
     pub skipped: Vec<Skipped>,
     /// Head files by the name that arms use.
     pub heads: BTreeMap<String, PathBuf>,
+    /// Files of calibrations that arms name.
+    pub calibrations: Vec<String>,
     pub baseline: String,
     pub candidate: String,
 }
@@ -114,8 +125,15 @@ impl ArmArgs {
     /// The arms that these options ask for, of those that a run of this kind can have.
     pub fn choose(&self, package: &Package, oracle: bool) -> Result<Chosen> {
         let heads = self.heads(package)?;
-        let options = self.options(&heads)?;
-        let (mut arms, mut skipped) = ArmFile::built_in()?.expand(&options)?;
+        let mut options = self.options(&heads)?;
+        if let Some(file) = self.calibration(package) {
+            options.insert("calibration".into(), Value::String(file));
+        }
+        let built_in = match package.formats() {
+            Some(_) => ArmFile::of_formats()?,
+            None => ArmFile::built_in()?,
+        };
+        let (mut arms, mut skipped) = built_in.expand(&options)?;
         if !oracle && !self.arms.iter().any(|name| name == "oracle") {
             arms.retain(|arm| !arm.is_oracle());
         }
@@ -161,17 +179,27 @@ impl ArmArgs {
                 &others,
                 "--candidate",
                 &self.candidate,
-                &["stop", "confidence", "early-vote"],
+                &["cascade", "adaptive", "stop", "confidence", "early-vote"],
                 others.len() - 1,
             )?,
         };
+        let calibrations = arms.iter().filter_map(|arm| arm.calibration.clone());
+        let calibrations = calibrations.collect();
         Ok(Chosen {
             arms,
             skipped,
             heads,
+            calibrations,
             baseline,
             candidate,
         })
+    }
+
+    /// The calibration of arms that name none of their own.
+    fn calibration(&self, package: &Package) -> Option<String> {
+        let own = package.dir().join(CALIBRATION_FILE);
+        let file = self.calibration.clone().or(own.is_file().then_some(own))?;
+        Some(file.display().to_string())
     }
 
     fn named(&self, arms: Vec<Arm>, skipped: &[Skipped]) -> Result<Vec<Arm>> {

@@ -43,6 +43,8 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         );
     }
     let votes = chosen.arms.iter().any(|arm| arm.paths > 1);
+    // Sections say where the answer stands.
+    let votes = votes && package.formats().is_none();
     if votes && workload.prompt().answer_pattern.is_none() {
         bail!(
             "{}: expected an answer_pattern in its prompt, since arms of several paths vote on what it finds; got none",
@@ -55,6 +57,23 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
         digests.insert(name.clone(), hex(&Sha256::digest(bytes)));
         heads.insert(name.clone(), Arc::new(StopHead::open(file, package)?));
+    }
+    let mut calibrations = BTreeMap::new();
+    for file in &chosen.calibrations {
+        let bytes = std::fs::read(file).with_context(|| format!("reading {file}"))?;
+        calibrations.insert(file.clone(), hex(&Sha256::digest(bytes)));
+    }
+    if package.formats().is_some()
+        && measure == Measure::Replay
+        && let Some(arm) = chosen
+            .arms
+            .iter()
+            .find(|arm| arm.is_sampled() && arm.paths > 1)
+    {
+        bail!(
+            "--measure: expected run, since the paths of arm {} part after a perception that they share; got replay",
+            arm.name
+        );
     }
     let notes = chosen
         .skipped
@@ -92,6 +111,7 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         measure,
         arms: chosen.arms,
         heads: digests,
+        calibrations,
         threads: threads(args),
         jobs: Some(args.jobs.get()).filter(|&jobs| jobs > 1),
         max_kv_bytes: args.max_kv_bytes,
