@@ -23,6 +23,10 @@ fn the_digests_are_the_ones_that_heads_and_records_name() {
             "word-problems",
             "d0b319824e3617bb851454f52698992f1997c2e2cd9851e1d30898cac3b214a3",
         ),
+        (
+            "vqa",
+            "4bfe55a50a7e8567d6f7d6d96543e045b23805eef89385de2af1f9eb5756afd5",
+        ),
     ] {
         assert_eq!(shipped(name).1.digest(), digest, "{name}");
     }
@@ -33,6 +37,7 @@ fn they_have_the_parts_that_their_readmes_tell_of() {
     for (name, train, held_out, groups) in [
         ("reasoner", 1500, 1000, 2500),
         ("word-problems", 960, 400, 690),
+        ("vqa", 900, 2000, 650),
     ] {
         let (folder, workload) = shipped(name);
         assert_eq!(workload.name(), name);
