@@ -243,12 +243,15 @@ fn what_makes_tokenizers_panic_or_fill_the_memory_is_refused_with_its_place() {
         (
             with(
                 "model",
-                json!({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a", "max_input_chars_per_word": 999_999_999_u64}),
+                json!({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a", "continuing_subword_prefix": "##", "max_input_chars_per_word": 999_999_999_u64}),
             ),
             "characters in a word",
         ),
         (
-            with("model", json!({"type": "WordPiece", "vocab": {"a": 0}})),
+            with(
+                "model",
+                json!({"type": "WordPiece", "vocab": {"a": 0}, "continuing_subword_prefix": "##", "max_input_chars_per_word": 9}),
+            ),
             "unk_token",
         ),
         (
