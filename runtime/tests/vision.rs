@@ -665,3 +665,58 @@ fn what_a_processor_cannot_do_is_named() {
     let notes = package.notes().join("; ");
     support::assert_names(&notes, &["Idefics3ImageProcessor", "Qwen2VLImageProcessor"]);
 }
+
+#[derive(Deserialize)]
+struct Asked {
+    id: String,
+    question: String,
+    image: PathBuf,
+    answer: String,
+}
+
+/// Questions of one look: what lies in one cell. The package answers 19 of 20 of them (its card).
+const GLANCE: [&str; 3] = ["-color_at", "-shape_at", "-digit_at"];
+
+/// Fewest and most right answers of 30, with the picture and with a grey one in its place: of five colours, four shapes or
+/// ten digits one guess in five is right.
+const RIGHT_WHERE_IT_SEES: usize = 26;
+const RIGHT_WHERE_IT_GUESSES: usize = 14;
+
+#[test]
+fn the_shipped_package_answers_from_what_it_sees() {
+    if !support::library_or_skip("the_shipped_package_answers_from_what_it_sees") {
+        return;
+    }
+    let workload = checkout().join("models/workloads/vqa");
+    let lines = fs::read_to_string(workload.join("held_out.jsonl")).unwrap();
+    let asked: Vec<Asked> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|asked: &Asked| GLANCE.iter().any(|kind| asked.id.contains(kind)))
+        .take(30)
+        .collect();
+    let mut engine = support::engine(checkout().join("models/packages/vqa"));
+    let mut right = |blank: bool| {
+        let mut count = 0;
+        for asked in &asked {
+            let image = match blank {
+                true => plain(128),
+                false => Image::File(workload.join(&asked.image)),
+            };
+            let question = Question::from(asked.question.as_str()).about([image]);
+            let answer = engine
+                .ask(&question, &AskOptions::default(), &mut |_| {})
+                .unwrap();
+            assert_eq!(answer.images[0].tokens, 64);
+            count += usize::from(answer.answer.as_deref() == Some(asked.answer.as_str()));
+        }
+        count
+    };
+    let (sees, guesses) = (right(false), right(true));
+    println!("the shipped package: {sees} of 30 right, {guesses} about a grey picture");
+    assert!(sees >= RIGHT_WHERE_IT_SEES, "{sees} of 30");
+    assert!(
+        guesses <= RIGHT_WHERE_IT_GUESSES,
+        "{guesses} of 30 about a grey picture"
+    );
+}
