@@ -1,7 +1,7 @@
 //! SIMD over borrowed buffers: a language model's cached keys and values, read in place, and its logits.
 //!
 //! Everything here works on memory that somebody else owns, without a heap, threads, I/O or a clock: the crate is
-//! `no_std`, and `half` is all that it depends on. An operation ([`Mean`], [`Attend`], [`Dense`], [`Softmax`]) is chosen
+//! `no_std`, and `half` is all that it depends on. An operation ([`Mean`], [`Attend`], [`SplitAttention`], [`Dense`], [`Softmax`]) is chosen
 //! once, for an instruction set, and holding one proves that the processor has that set:
 //!
 //! ```
@@ -36,6 +36,7 @@ mod lanes;
 mod mean;
 mod scales;
 mod softmax;
+mod split_attention;
 
 pub use attend::Attend;
 pub use dense::Dense;
@@ -45,6 +46,7 @@ pub use kv::{Dtype, KvView};
 pub use mean::Mean;
 pub use scales::KvScales;
 pub use softmax::{Softmax, exp_of_non_positive};
+pub use split_attention::{Causal, SplitAttention};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

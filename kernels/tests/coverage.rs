@@ -6,16 +6,20 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use curt_kernels::{Attend, Dense, Isa, Mean, Softmax};
+use curt_kernels::{Attend, Dense, Isa, Mean, Softmax, SplitAttention};
 
 /// Of every operation, the sets that it has a variant for.
-fn variants() -> [(&'static str, Vec<Isa>); 4] {
+fn variants() -> [(&'static str, Vec<Isa>); 5] {
     let of = |new: fn(Isa) -> Option<Isa>| Isa::ALL.into_iter().filter_map(new).collect();
     [
         ("Attend", of(|isa| Attend::new(isa).map(|v| v.isa()))),
         ("Mean", of(|isa| Mean::new(isa).map(|v| v.isa()))),
         ("Dense", of(|isa| Dense::new(isa).map(|v| v.isa()))),
         ("Softmax", of(|isa| Softmax::new(isa).map(|v| v.isa()))),
+        (
+            "SplitAttention",
+            of(|isa| SplitAttention::new(isa).map(|v| v.isa())),
+        ),
     ]
 }
 
@@ -30,8 +34,9 @@ fn every_operation_has_a_variant_for_every_available_instruction_set() {
         Mean::best().isa(),
         Dense::best().isa(),
         Softmax::best().isa(),
+        SplitAttention::best().isa(),
     ];
-    assert_eq!(best, [Isa::best(); 4]);
+    assert_eq!(best, [Isa::best(); 5]);
 }
 
 #[test]

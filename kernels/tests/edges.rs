@@ -1,7 +1,7 @@
 //! Keys, values and queries that end where the memory does: a read of one byte more is a segmentation fault.
 use crate::reference;
 
-use curt_kernels::{Attend, Dense, Isa, KvView, Mean};
+use curt_kernels::{Attend, Dense, Isa, KvView, Mean, SplitAttention};
 use reference::{Buffer, DTYPES, Numbers, Scales};
 
 /// Memory whose last byte lies before a page that cannot be read.
@@ -109,6 +109,35 @@ fn nothing_is_read_beyond_the_last_element() {
             variant
                 .apply(weights, &[0.0; 5], input, 3, &mut out)
                 .unwrap();
+        }
+    }
+}
+
+#[test]
+fn split_attention_reads_nothing_beyond_the_last_key() {
+    let mut numbers = Numbers(21);
+    for head_dim in [16, 64, 80] {
+        for positions in [1, 3, 15, 16, 17, 33, 64] {
+            let keys = guarded(&numbers.take(positions * head_dim, 1.0));
+            let values = guarded(&numbers.take(positions * head_dim, 1.0));
+            let queries = guarded(&numbers.take(5 * head_dim, 0.1));
+            let states = guarded(&vec![0.0; 5 * SplitAttention::state_len(head_dim)]);
+            let scratch = guarded(&vec![0.0; SplitAttention::scratch_len(head_dim)]);
+            let out = guarded(&vec![0.0; 5 * head_dim]);
+            for variant in Isa::available().filter_map(SplitAttention::new) {
+                // SAFETY: memory of this test's own, which nothing else refers to meanwhile.
+                let [states, scratch, out] = [&states, &scratch, &out].map(|memory| unsafe {
+                    std::slice::from_raw_parts_mut(memory.start().cast::<f32>(), memory.len / 4)
+                });
+                let cache = (keys.floats(), values.floats());
+                let queries = queries.floats();
+                variant
+                    .attend(queries, cache, positions, head_dim, None, scratch, states)
+                    .unwrap();
+                variant.merge(states, &states.to_vec(), head_dim).unwrap();
+                variant.finish(states, head_dim, out).unwrap();
+                assert!(out.iter().all(|x| x.is_finite()));
+            }
         }
     }
 }

@@ -8,3 +8,4 @@ mod props;
 mod reference;
 mod softmax;
 mod special;
+mod split_attention;

@@ -2,7 +2,7 @@
 
 use super::{GROUP, Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8, PerDtype};
-use crate::lanes::{EXP2_COEFFICIENTS, LEAST_EXPONENT};
+use crate::lanes::exp2_of_one;
 
 pub(super) const STAGES: Stages = Stages {
     logits: PerDtype {
@@ -33,27 +33,6 @@ fn logits<E: Element>(keys: &Tile<'_>, queries: &Queries<'_>, logits: &mut Weigh
     }
 }
 
-/// 2^x for x ≤ 0, with the cut-off and the polynomial of [`crate::lanes::exp2`]. In f64, where nothing rounds that an f32
-/// would show: `f32::exp2` and a fused multiplication are functions of the standard library.
-fn exp2(x: f32) -> f32 {
-    if x.is_nan() {
-        return x;
-    }
-    let x = f64::from(x.max(2.0 * LEAST_EXPONENT));
-    // A cast rounds towards zero.
-    let n = (x - 0.5) as i32;
-    if n < LEAST_EXPONENT as i32 {
-        return 0.0;
-    }
-    let r = x - f64::from(n);
-    let p = EXP2_COEFFICIENTS
-        .iter()
-        .fold(0.0, |p, &c| p * r + f64::from(c));
-    let bias = 1023;
-    let power = f64::from_bits(u64::from((n + bias) as u32) << 52);
-    (p * power) as f32
-}
-
 fn softmax(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
     for m in 0..GROUP {
         let tile = &mut weights[..positions];
@@ -64,10 +43,10 @@ fn softmax(positions: usize, weights: &mut Weights, state: &mut State<'_>) {
             .fold(before, |max, w| if w[m] > max { w[m] } else { max });
         let mut sum = 0.0;
         for weight in tile.iter_mut() {
-            weight[m] = exp2(weight[m] - max);
+            weight[m] = exp2_of_one(weight[m] - max);
             sum += weight[m];
         }
-        state.rescale[m] = exp2(before - max);
+        state.rescale[m] = exp2_of_one(before - max);
         state.sum[m] = state.sum[m] * state.rescale[m] + sum;
         state.max[m] = max;
     }

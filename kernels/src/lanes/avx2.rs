@@ -124,6 +124,38 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn transpose(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        vector!({
+            let row = |r: usize| _mm256_loadu_ps(from.add(r * from_stride));
+            // Pairs of rows, then quarters: in each 128 bits, a column of four rows.
+            let quarters = |r: usize| {
+                let [a, b, c, d] = [r, r + 1, r + 2, r + 3].map(row);
+                let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+                let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+                [
+                    _mm256_shuffle_ps::<0x44>(ab, cd),
+                    _mm256_shuffle_ps::<0xee>(ab, cd),
+                    _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                    _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+                ]
+            };
+            let (upper, lower) = (quarters(0), quarters(4));
+            for (column, (upper, lower)) in upper.into_iter().zip(lower).enumerate() {
+                let left = _mm256_permute2f128_ps::<0x20>(upper, lower);
+                let right = _mm256_permute2f128_ps::<0x31>(upper, lower);
+                _mm256_storeu_ps(to.add(column * to_stride), left);
+                _mm256_storeu_ps(to.add((column + 4) * to_stride), right);
+            }
+        })
+    }
+
+    #[inline(always)]
     fn sums_of_four(self, [a, b, c, d]: [__m256; GROUP]) -> __m256 {
         // In each 128 bits of the result: the sums over these bits of a, b, c and d.
         vector!({

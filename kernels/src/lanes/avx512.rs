@@ -129,6 +129,50 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn transpose(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        vector!({
+            let row = |r: usize| _mm512_loadu_ps(from.add(r * from_stride));
+            // Of four rows, register i holds in each of its quarters q the four elements of column 4 q + i.
+            let columns = |r: usize| {
+                let [a, b, c, d] = [r, r + 1, r + 2, r + 3].map(row);
+                let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                [
+                    _mm512_shuffle_ps::<0x44>(ab, cd),
+                    _mm512_shuffle_ps::<0xee>(ab, cd),
+                    _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                    _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+                ]
+            };
+            let [first, second, third, fourth] = [0, 4, 8, 12].map(columns);
+            for i in 0..4 {
+                // Quarters 0 and 2, then 1 and 3, of the upper and of the lower eight rows.
+                let even = _mm512_shuffle_f32x4::<0x88>(first[i], second[i]);
+                let odd = _mm512_shuffle_f32x4::<0xdd>(first[i], second[i]);
+                let low_even = _mm512_shuffle_f32x4::<0x88>(third[i], fourth[i]);
+                let low_odd = _mm512_shuffle_f32x4::<0xdd>(third[i], fourth[i]);
+                for (quarter, column) in [
+                    _mm512_shuffle_f32x4::<0x88>(even, low_even),
+                    _mm512_shuffle_f32x4::<0x88>(odd, low_odd),
+                    _mm512_shuffle_f32x4::<0xdd>(even, low_even),
+                    _mm512_shuffle_f32x4::<0xdd>(odd, low_odd),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    _mm512_storeu_ps(to.add((4 * quarter + i) * to_stride), column);
+                }
+            }
+        })
+    }
+
+    #[inline(always)]
     fn sums_of_four(self, [a, b, c, d]: [__m512; GROUP]) -> __m512 {
         // In each 128 bits of the result: the sums over these bits of a, b, c and d.
         vector!({

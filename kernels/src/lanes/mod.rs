@@ -24,7 +24,7 @@ pub(crate) const MAX_LANES: usize = 16;
 /// # Safety
 /// The loops add the constants to pointers, so an implementation must keep to them:
 /// * [`Self::load`], [`Self::load_f16`], [`Self::load_bf16`], [`Self::load_i8`] and [`Self::store`] touch
-///   [`Self::LANES`] elements and no more;
+///   [`Self::LANES`] elements and no more, and [`Self::transpose`] as many of each row;
 /// * LANES is a multiple of [`GROUP`] and at most [`MAX_LANES`];
 /// * POSITIONS is 2 or 4, and [`Self::store_sums`] writes POSITIONS × [`GROUP`] elements and no more.
 pub(crate) unsafe trait Lanes: Copy {
@@ -99,6 +99,13 @@ pub(crate) unsafe trait Lanes: Copy {
     /// for NaN.
     fn times_power_of_two(self, y: Self::V, n: Self::V) -> Self::V;
 
+    /// Writes the transpose of a block of [`Self::LANES`] rows and columns, whose rows begin `from_stride` and `to_stride`
+    /// elements apart.
+    ///
+    /// # Safety
+    /// As [`Self::load`] and [`Self::store`], for each row of either block.
+    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
+
     /// Adds up lanes of each of four registers, as far as they lie within the same 128 bits: [`Self::store_sums`] adds
     /// the rest.
     fn sums_of_four(self, v: [Self::V; GROUP]) -> Self::V;
@@ -139,4 +146,25 @@ pub(crate) fn exp2<L: Lanes>(l: L, x: L::V) -> L::V {
         p = l.fma(p, r, l.splat(coefficient));
     }
     l.times_power_of_two(p, n)
+}
+
+/// 2^x for x ≤ 0, with the cut-off and the polynomial of [`exp2`]. In f64, where nothing rounds that an f32
+/// would show: `f32::exp2` and a fused multiplication are functions of the standard library.
+pub(crate) fn exp2_of_one(x: f32) -> f32 {
+    if x.is_nan() {
+        return x;
+    }
+    let x = f64::from(x.max(2.0 * LEAST_EXPONENT));
+    // A cast rounds towards zero.
+    let n = (x - 0.5) as i32;
+    if n < LEAST_EXPONENT as i32 {
+        return 0.0;
+    }
+    let r = x - f64::from(n);
+    let p = EXP2_COEFFICIENTS
+        .iter()
+        .fold(0.0, |p, &c| p * r + f64::from(c));
+    let bias = 1023;
+    let power = f64::from_bits(u64::from((n + bias) as u32) << 52);
+    (p * power) as f32
 }

@@ -121,6 +121,36 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn transpose(
+        self,
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        vector!({
+            let [a, b, c, d] = [0, 1, 2, 3].map(|r| vld1q_f32(from.add(r * from_stride)));
+            // Columns 0 and 2, then 1 and 3, of two rows.
+            let pairs = |a, b| {
+                let (even, odd) = (vtrn1q_f32(a, b), vtrn2q_f32(a, b));
+                (vreinterpretq_f64_f32(even), vreinterpretq_f64_f32(odd))
+            };
+            let ((even, odd), (low_even, low_odd)) = (pairs(a, b), pairs(c, d));
+            for (column, v) in [
+                vtrn1q_f64(even, low_even),
+                vtrn1q_f64(odd, low_odd),
+                vtrn2q_f64(even, low_even),
+                vtrn2q_f64(odd, low_odd),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                vst1q_f32(to.add(column * to_stride), vreinterpretq_f32_f64(v));
+            }
+        })
+    }
+
+    #[inline(always)]
     fn sums_of_four(self, [a, b, c, d]: [float32x4_t; GROUP]) -> float32x4_t {
         vector!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
     }

@@ -1,0 +1,300 @@
+//! Tiles of queries in registers, for any instruction set.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "counted loops over registers, which the compiler unrolls"
+)]
+
+use super::{Chunk, Scratch, SplitAttention, TILE};
+use crate::lanes::{Lanes, MAX_LANES, exp2};
+
+#[inline(always)]
+pub(super) fn attend<L: Lanes>(
+    l: L,
+    chunk: &Chunk<'_>,
+    scratch: &mut Scratch<'_>,
+    states: &mut [f32],
+) {
+    transpose(l, chunk, scratch);
+    let count = chunk.count();
+    let state_len = SplitAttention::state_len(chunk.head_dim);
+    let mut first = 0;
+    while first < count {
+        let left = count - first;
+        // Whole tiles, and the last ones as even as they can be.
+        let tile = match left {
+            1..=4 | 6 => left,
+            5 => 3,
+            7 | 8 => 4,
+            _ => TILE,
+        };
+        let states = &mut states[first * state_len..][..tile * state_len];
+        match tile {
+            1 => tile_of::<L, 1>(l, chunk, scratch, first, states),
+            2 => tile_of::<L, 2>(l, chunk, scratch, first, states),
+            3 => tile_of::<L, 3>(l, chunk, scratch, first, states),
+            4 => tile_of::<L, 4>(l, chunk, scratch, first, states),
+            _ => tile_of::<L, TILE>(l, chunk, scratch, first, states),
+        }
+        first += tile;
+    }
+}
+
+/// Writes the chunk's keys to the scratch, transposed. Beyond the last, up to a whole register, stands anything.
+#[inline(always)]
+fn transpose<L: Lanes>(l: L, chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
+    let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
+    let (keys, to) = (chunk.keys, &mut *scratch.keys);
+    assert!(chunk.positions <= stride && to.len() >= head_dim * stride);
+    assert!(stride.is_multiple_of(L::LANES) && head_dim.is_multiple_of(L::LANES));
+    for first in (0..chunk.positions).step_by(L::LANES) {
+        if (first + L::LANES) * head_dim <= keys.len() {
+            for dim in (0..head_dim).step_by(L::LANES) {
+                // SAFETY: LANES keys from `first` on are there, as just seen, each of head_dim elements, a multiple of
+                // LANES; and so are LANES rows of `stride` from `dim` on, of which `first` + LANES is within: `stride`
+                // is a multiple of LANES too, and larger than `first`.
+                unsafe {
+                    let from = keys.as_ptr().add(first * head_dim + dim);
+                    let to = to.as_mut_ptr().add(dim * stride + first);
+                    l.transpose(from, head_dim, to, stride);
+                }
+            }
+        } else {
+            for position in first..chunk.positions {
+                let key = &keys[position * head_dim..][..head_dim];
+                for (row, &x) in to.chunks_exact_mut(stride).zip(key) {
+                    row[position] = x;
+                }
+            }
+        }
+    }
+}
+
+/// The states of `T` queries from `first` on.
+#[inline(always)]
+fn tile_of<L: Lanes, const T: usize>(
+    l: L,
+    chunk: &Chunk<'_>,
+    scratch: &mut Scratch<'_>,
+    first: usize,
+    states: &mut [f32],
+) {
+    let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
+    let mut seen = [0; T];
+    for i in 0..T {
+        seen[i] = chunk.seen(first + i);
+    }
+    let most = seen.iter().fold(0, |most, &n| most.max(n));
+    let least = seen.iter().fold(most, |least, &n| least.min(n));
+    let queries = &chunk.queries[first * head_dim..][..T * head_dim];
+    let weights = &mut scratch.weights[..T * stride];
+    let keys = &scratch.keys[..head_dim * stride];
+    assert!(most <= stride && stride.is_multiple_of(L::LANES));
+
+    let mut at = 0;
+    while at < most {
+        let registers = (most - at).div_ceil(L::LANES);
+        // SAFETY: `queries` holds T rows of head_dim, `keys` head_dim rows and `weights` T rows of `stride`, of which
+        // `registers` registers from `at` on are within: `at` is a multiple of LANES below `most`, and `stride` a
+        // multiple of LANES no less than `most`.
+        unsafe {
+            let queries = (queries.as_ptr(), head_dim);
+            let keys = keys.as_ptr().add(at);
+            let to = weights.as_mut_ptr().add(at);
+            at += L::LANES
+                * if registers >= 4 && L::COLUMNS == 4 {
+                    logits::<L, T, 4>(l, queries, keys, to, stride)
+                } else if registers >= 2 {
+                    logits::<L, T, 2>(l, queries, keys, to, stride)
+                } else {
+                    logits::<L, T, 1>(l, queries, keys, to, stride)
+                };
+        }
+    }
+
+    let state_len = SplitAttention::state_len(head_dim);
+    for i in 0..T {
+        let row = &mut weights[i * stride..][..stride];
+        let (max, sum) = softmax(l, row, seen[i]);
+        let tail = &mut states[i * state_len + head_dim..][..2 * MAX_LANES];
+        let (maxima, sums) = tail.split_at_mut(MAX_LANES);
+        maxima.fill(max);
+        sums.fill(sum);
+    }
+
+    let mut dim = 0;
+    while dim < head_dim {
+        let registers = (head_dim - dim) / L::LANES;
+        // SAFETY: `weights` holds T rows of `stride`, no fewer than any of `seen`; the values are at least as many rows
+        // of head_dim (`SplitAttention::attend` saw `positions` of them) and the states T rows of more than head_dim, of
+        // which the registers that are taken from `dim` on are within.
+        unsafe {
+            let weights = (weights.as_ptr(), stride);
+            let values = (chunk.values.as_ptr().add(dim), head_dim);
+            let to = states.as_mut_ptr().add(dim);
+            let seen = (least, &seen);
+            dim += L::LANES
+                * if registers >= 4 && L::COLUMNS == 4 {
+                    sums::<L, T, 4>(l, weights, values, seen, to, state_len)
+                } else if registers >= 2 {
+                    sums::<L, T, 2>(l, weights, values, seen, to, state_len)
+                } else {
+                    sums::<L, T, 1>(l, weights, values, seen, to, state_len)
+                };
+        }
+    }
+}
+
+/// Logits of `T` queries with `W` registers of keys; `W`.
+///
+/// # Safety
+/// `queries` must be valid for T rows of as many elements as it says, `keys` for as many rows of W registers, and `to` for
+/// T of them, rows `stride` elements apart.
+#[inline(always)]
+unsafe fn logits<L: Lanes, const T: usize, const W: usize>(
+    l: L,
+    (queries, head_dim): (*const f32, usize),
+    keys: *const f32,
+    to: *mut f32,
+    stride: usize,
+) -> usize {
+    let mut sums = [[l.splat(0.0); W]; T];
+    // SAFETY: of each row W registers, as the caller vouches for.
+    unsafe {
+        for dim in 0..head_dim {
+            let mut key = [l.splat(0.0); W];
+            for j in 0..W {
+                key[j] = l.load(keys.add(dim * stride + j * L::LANES));
+            }
+            for i in 0..T {
+                let query = l.splat(*queries.add(i * head_dim + dim));
+                for j in 0..W {
+                    sums[i][j] = l.fma(query, key[j], sums[i][j]);
+                }
+            }
+        }
+        for i in 0..T {
+            for j in 0..W {
+                l.store(to.add(i * stride + j * L::LANES), sums[i][j]);
+            }
+        }
+    }
+    W
+}
+
+/// Turns the first `seen` logits of a row into weights; the largest logit and the sum of the weights. What stands behind
+/// them, up to a whole register, is lost.
+#[inline(always)]
+fn softmax<L: Lanes>(l: L, row: &mut [f32], seen: usize) -> (f32, f32) {
+    let padded = seen.next_multiple_of(L::LANES);
+    let row = &mut row[..padded];
+    row[seen..].fill(f32::NEG_INFINITY);
+    // Not −∞: e^(−∞ − −∞) would be NaN.
+    let mut largest = l.splat(f32::MIN);
+    for register in row.chunks_exact(L::LANES) {
+        // SAFETY: the chunk is one register.
+        largest = l.larger(unsafe { l.load(register.as_ptr()) }, largest);
+    }
+    let max = l
+        .largest_over_positions(largest)
+        .into_iter()
+        .fold(f32::MIN, |a, b| if b > a { b } else { a });
+    let mut sum = l.splat(0.0);
+    for register in row.chunks_exact_mut(L::LANES) {
+        // SAFETY: the chunk is one register.
+        unsafe {
+            let logit = l.load(register.as_ptr());
+            let weight = exp2(l, l.sub(logit, l.splat(max)));
+            sum = l.add(sum, weight);
+            l.store(register.as_mut_ptr(), weight);
+        }
+    }
+    let [a, b, c, d] = l.sum_over_positions(sum);
+    (max, (a + b) + (c + d))
+}
+
+/// Sums of `W` registers of values by the weights of `T` queries; `W`. Query i sees the first `seen[i]` positions, and all
+/// see the first `least`.
+///
+/// # Safety
+/// `weights` must be valid for T rows of as many elements as any of `seen`, `values` for as many rows of W registers, and
+/// `to` for T of them, rows as far apart as they and `to_stride` say.
+#[inline(always)]
+unsafe fn sums<L: Lanes, const T: usize, const W: usize>(
+    l: L,
+    (weights, stride): (*const f32, usize),
+    (values, head_dim): (*const f32, usize),
+    (least, seen): (usize, &[usize; T]),
+    to: *mut f32,
+    to_stride: usize,
+) -> usize {
+    let mut sums = [[l.splat(0.0); W]; T];
+    // SAFETY: of each row W registers, as the caller vouches for.
+    unsafe {
+        for position in 0..least {
+            let mut value = [l.splat(0.0); W];
+            for j in 0..W {
+                value[j] = l.load(values.add(position * head_dim + j * L::LANES));
+            }
+            for i in 0..T {
+                let weight = l.splat(*weights.add(i * stride + position));
+                for j in 0..W {
+                    sums[i][j] = l.fma(weight, value[j], sums[i][j]);
+                }
+            }
+        }
+        for i in 0..T {
+            for position in least..seen[i] {
+                let weight = l.splat(*weights.add(i * stride + position));
+                for j in 0..W {
+                    let value = l.load(values.add(position * head_dim + j * L::LANES));
+                    sums[i][j] = l.fma(weight, value, sums[i][j]);
+                }
+            }
+        }
+        for i in 0..T {
+            for j in 0..W {
+                l.store(to.add(i * to_stride + j * L::LANES), sums[i][j]);
+            }
+        }
+    }
+    W
+}
+
+#[inline(always)]
+pub(super) fn merge<L: Lanes>(l: L, states: &mut [f32], others: &[f32], head_dim: usize) {
+    let len = SplitAttention::state_len(head_dim);
+    assert!(head_dim.is_multiple_of(L::LANES));
+    for (state, other) in states.chunks_exact_mut(len).zip(others.chunks_exact(len)) {
+        let (state, other) = (state.as_mut_ptr(), other.as_ptr());
+        // SAFETY: each is `len` elements: head_dim, a multiple of LANES, and twice MAX_LANES, which is no less.
+        unsafe {
+            let [max, total] = [0, MAX_LANES].map(|tail| head_dim + tail);
+            let (before, others) = (l.load(state.add(max)), l.load(other.add(max)));
+            let largest = l.larger(others, before);
+            let kept = exp2(l, l.sub(before, largest));
+            let added = exp2(l, l.sub(others, largest));
+            l.store(state.add(max), largest);
+            for at in (0..head_dim).step_by(L::LANES).chain([total]) {
+                let sum = l.mul(kept, l.load(state.add(at)));
+                l.store(state.add(at), l.fma(added, l.load(other.add(at)), sum));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn finish<L: Lanes>(l: L, states: &[f32], head_dim: usize, out: &mut [f32]) {
+    let len = SplitAttention::state_len(head_dim);
+    for (state, out) in states.chunks_exact(len).zip(out.chunks_exact_mut(head_dim)) {
+        let (sums, tail) = state.split_at(head_dim);
+        let inverse = l.splat(1.0 / tail[MAX_LANES]);
+        for (out, sum) in out
+            .chunks_exact_mut(L::LANES)
+            .zip(sums.chunks_exact(L::LANES))
+        {
+            // SAFETY: both chunks are one register.
+            unsafe { l.store(out.as_mut_ptr(), l.mul(l.load(sum.as_ptr()), inverse)) };
+        }
+    }
+}
