@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::format::{Features, Format, ReadOut, ResponseFormat, Section};
 use crate::kv::KvPlan;
 use crate::metrics;
+use crate::package::AttentionReport;
 use crate::paths::{
     CheckTaken, FinishReason, Launched, PathId, PathScore, ReasoningPath, Vote, VoteRule,
 };
@@ -49,6 +50,8 @@ pub struct Answer {
     pub logits_bytes: u64,
     /// Which execution providers ran the graph.
     pub placement: Placement,
+    /// Whether paths shared one copy of the prompt's keys and values.
+    pub attention: AttentionReport,
     /// What the paths were drawn with.
     pub seed: u64,
     /// Most bytes of the process that were ever resident.
@@ -258,6 +261,7 @@ pub(crate) struct Course {
     pub(crate) kv: KvPlan,
     pub(crate) logits_bytes: u64,
     pub(crate) placement: Placement,
+    pub(crate) attention: AttentionReport,
     pub(crate) load: Duration,
     pub(crate) prefill: Duration,
     /// From the question to the first token.
@@ -323,6 +327,7 @@ impl Answer {
             kv: course.kv,
             logits_bytes: course.logits_bytes,
             placement: course.placement,
+            attention: course.attention,
             seed: course.seed,
             peak_resident_bytes: metrics::peak_resident_bytes(),
         }

@@ -95,16 +95,18 @@ pub enum Error {
     },
     /// Keys, values and logits would need more memory than allowed.
     #[error(
-        "{needed_bytes} bytes of memory are needed ({rows} rows × {capacity_tokens} tokens × {bytes_per_token} bytes of keys and \
+        "{needed_bytes} bytes of memory are needed ({} × {bytes_per_token} bytes of keys and \
          values{}{}) and {limit_bytes} are allowed: ask for fewer `paths` or `max_tokens`, or raise \
          `max_kv_bytes`",
-        times(*copies), logits(*logits_bytes)
+        positions(*rows, *capacity_tokens, *shared_tokens), times(*copies), logits(*logits_bytes)
     )]
     Capacity {
         /// Rows planned (one for each path).
         rows: usize,
         /// Positions planned in each row.
         capacity_tokens: usize,
+        /// Of these, positions that are held once for all rows.
+        shared_tokens: usize,
         /// Bytes of one position in one row, over all layers.
         bytes_per_token: u64,
         /// Copies of each row.
@@ -185,6 +187,17 @@ impl Error {
 }
 
 /// What a cache of several copies adds to the product of rows, tokens and bytes.
+/// How many positions there are.
+fn positions(rows: usize, capacity_tokens: usize, shared_tokens: usize) -> String {
+    match shared_tokens {
+        0 => format!("{rows} rows × {capacity_tokens} tokens"),
+        n => format!(
+            "({n} shared tokens + {rows} rows × {} tokens)",
+            capacity_tokens.saturating_sub(n)
+        ),
+    }
+}
+
 fn times(copies: usize) -> String {
     match copies {
         1 => String::new(),

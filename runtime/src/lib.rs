@@ -46,7 +46,9 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use format::Format;
-pub use package::{Message, Package, PromptFile, Role, SamplingDefaults};
+pub use package::{
+    Attention, AttentionReport, Message, Package, PromptFile, Role, SamplingDefaults,
+};
 pub use paths::VoteRule;
 pub use reading::{AnswerKind, AnswerReader, FoundAnswer};
 pub use session::CancelToken;

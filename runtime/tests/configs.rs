@@ -197,10 +197,12 @@ fn a_window_is_judged_by_what_slides() {
     assert_eq!(package.min_capacity_tokens(), 2048);
     let room = Room {
         rows: 2,
+        prompt_tokens: 3,
         prefill_tokens: 3,
         capacity_tokens: 10,
     };
-    let planned = DecoderPlan::new(&package, room, MemoryLimits::default()).unwrap();
+    let layout = package.graph().layout();
+    let planned = DecoderPlan::new(&package, layout, room, MemoryLimits::default()).unwrap();
     assert_eq!(planned.kv.capacity_tokens, 2048);
     assert_eq!(opened(window(Value::Null)).1.min_capacity_tokens(), 0);
 

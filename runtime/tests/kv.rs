@@ -395,11 +395,18 @@ fn logits_of_a_prompt_are_counted() {
     let last = Package::open(&tiny("tiny-llama-fp32")).unwrap();
     let room = Room {
         rows: 4,
+        prompt_tokens: 2000,
         prefill_tokens: 2000,
         capacity_tokens: 2000,
     };
     for (package, positions) in [(&every, 512), (&last, 4)] {
-        let plan = DecoderPlan::new(package, room, MemoryLimits::default()).unwrap();
+        let plan = DecoderPlan::new(
+            package,
+            package.graph().layout(),
+            room,
+            MemoryLimits::default(),
+        )
+        .unwrap();
         let position = package.graph().vocabulary() as u64 * 4;
         assert_eq!(plan.logits_bytes, positions * position);
         assert!(plan.peak_bytes >= plan.kv.bytes + 4 * position);
@@ -407,8 +414,22 @@ fn logits_of_a_prompt_are_counted() {
             bytes: Some(bytes),
             ..MemoryLimits::default()
         };
-        assert!(DecoderPlan::new(package, room, within(plan.peak_bytes)).is_ok());
-        let error = DecoderPlan::new(package, room, within(plan.peak_bytes - 1)).unwrap_err();
+        assert!(
+            DecoderPlan::new(
+                package,
+                package.graph().layout(),
+                room,
+                within(plan.peak_bytes)
+            )
+            .is_ok()
+        );
+        let error = DecoderPlan::new(
+            package,
+            package.graph().layout(),
+            room,
+            within(plan.peak_bytes - 1),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("bytes of logits"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ mod packages;
 mod reference;
 mod sampling;
 mod session;
+mod shared_attention;
 mod shown;
 mod support;
 mod templates;

@@ -9,6 +9,7 @@
 //! the graph alone knows how large that is; a [`Placement`] says which execution provider runs which part; a [`CancelToken`] stops a load or
 //! a run from another thread.
 
+pub mod attention;
 mod binding;
 mod bound;
 mod call;

@@ -8,16 +8,30 @@ use ort::AsPointer;
 use ort::session::RunOptions;
 use ort::session::builder::GraphOptimizationLevel;
 
+use crate::attention::{self, Attention, Slot};
 use crate::error::done;
 use crate::placement::{self, Placement};
 use crate::{Attached, Binding, CancelToken, Error, Given, Output, Result, SessionOptions};
 use crate::{call, library};
+
+/// The folder of the weights that a graph in memory names.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// One graph, loaded.
 pub struct Session {
     inner: ort::session::Session,
     run_options: Arc<RunOptions>,
     placement: Placement,
+    /// Where the nodes of our own attention find who answers them, in a graph that may have such.
+    slot: Option<Arc<Slot>>,
+}
+
+/// Where a graph is read from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    File(&'a Path),
+    /// The graph, and the folder of the weights that it names.
+    Memory(&'a [u8], &'a Path),
 }
 
 impl Session {
@@ -27,16 +41,35 @@ impl Session {
     /// [`Error::Option`] for options outside their range; [`Error::Library`] and its like without a usable library;
     /// [`Error::Runtime`] where it refuses the graph; [`Error::Cancelled`].
     pub fn open(file: &Path, options: &SessionOptions) -> Result<Self> {
+        Self::load(Source::File(file), options)
+    }
+
+    /// Loads a graph that lies in memory and may call the operator [`attention::OPERATOR`]; the files of its weights lie in
+    /// `folder`. Its runs are those of [`Self::run_with`].
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_in_memory(graph: &[u8], folder: &Path, options: &SessionOptions) -> Result<Self> {
+        Self::load(Source::Memory(graph, folder), options)
+    }
+
+    fn load(source: Source<'_>, options: &SessionOptions) -> Result<Self> {
         options.validate()?;
+        let (Source::File(named) | Source::Memory(_, named)) = source;
         let environment = library::environment(&options.library)?;
         let threads = options
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let loading = || format!("loading {}", named.display());
         let failed = |source: ort::Error| {
             if options.cancel.is_cancelled() {
                 return Error::Cancelled;
             }
-            Error::runtime(format!("loading {}", file.display()), source)
+            Error::runtime(loading(), source)
+        };
+        let slot = match source {
+            Source::File(_) => None,
+            Source::Memory(..) => Some(Arc::new(Slot::default())),
         };
         // Memory patterns are planned for each set of input shapes, and the mask's shape changes at every step: with
         // them, each step would plan anew and keep the plan.
@@ -48,14 +81,31 @@ impl Session {
                 .with_config_entry(placement::RECORD.0, placement::RECORD.1)?)
         })()
         .map_err(failed)?;
-        let loading = options.cancel.attach(builder.canceler())?;
-        let inner = builder.commit_from_file(file).map_err(failed)?;
-        drop(loading);
+        if let (Source::Memory(_, folder), Some(slot)) = (source, &slot) {
+            let folder = folder
+                .to_str()
+                .ok_or_else(|| Error::runtime(loading(), "the folder's name is no UTF-8"))?;
+            builder = (|| -> ort::Result<_> {
+                let domain = attention::domain(Arc::clone(slot))?;
+                Ok(builder
+                    .with_operators(domain)?
+                    .with_config_entry(WEIGHTS_FOLDER, folder)?)
+            })()
+            .map_err(failed)?;
+        }
+        let cancellable = options.cancel.attach(builder.canceler())?;
+        let inner = match source {
+            Source::File(file) => builder.commit_from_file(file),
+            Source::Memory(graph, _) => builder.commit_from_memory(graph),
+        }
+        .map_err(failed)?;
+        drop(cancellable);
         let run_options = RunOptions::new().map_err(failed)?;
         Ok(Self {
             placement: Placement::of(&inner, &options.providers)?,
             inner,
             run_options: Arc::new(run_options),
+            slot,
         })
     }
 
@@ -100,6 +150,24 @@ impl Session {
     /// run fails, was stopped, or gives another kind of value than a tensor of numbers.
     pub fn call(&mut self, inputs: &[Given<'_>], name: &CStr) -> Result<Output> {
         call::call(&self.inner, &self.run_options, inputs, name)
+    }
+
+    /// As [`Self::run`], with `attention` to answer the nodes of [`attention::OPERATOR`].
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] where the run fails or was stopped; what `attention` said is in its source.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    pub unsafe fn run_with(
+        &mut self,
+        binding: &Binding,
+        attention: &mut dyn Attention,
+    ) -> Result<()> {
+        let slot = self.slot.clone();
+        let _lent = slot.as_ref().map(|slot| slot.lend(attention));
+        // SAFETY: forwarded.
+        unsafe { self.run(binding) }
     }
 
     /// Lets `token` stop the runs of this session until the guard is dropped.

@@ -45,6 +45,7 @@ impl Engine {
         }
         let room = Room {
             rows: paths.len(),
+            prompt_tokens: prompt.len(),
             prefill_tokens: prompt.len(),
             capacity_tokens: prompt.len() + most,
         };
@@ -70,6 +71,7 @@ impl Engine {
             .collect();
         let room = Room {
             rows: 16,
+            prompt_tokens: prompt.len(),
             prefill_tokens: prompt.len(),
             capacity_tokens: prompt.len() + STEPS,
         };

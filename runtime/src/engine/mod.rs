@@ -36,9 +36,9 @@ use crate::error::{Error, Result};
 use crate::format::{Calibration, Format, Grammar, SectionEvent, Spelling};
 use crate::generate::{CacheKey, CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
 use crate::head::{StopHead, find_head};
-use crate::kv::{KvCache, KvPlan};
+use crate::kv::{KvCache, KvLayout, KvPlan};
 use crate::metrics;
-use crate::package::{EncodedPrompt, ImageGrid, Package};
+use crate::package::{AttentionReport, EncodedPrompt, ImageGrid, Package};
 use crate::paths::{self, AllDrawn, Check, Launch, Launched, PathId, Reading, StopTexts};
 
 /// A loaded package that answers questions, one at a time.
@@ -48,6 +48,9 @@ pub struct Engine {
     /// What stands in row 0, keyed by content.
     cached: CachedKeys,
     sight: Sight,
+    /// How keys and values are kept, and why.
+    layout: KvLayout,
+    attention: AttentionReport,
     /// Heads that were opened by name.
     heads: BTreeMap<PathBuf, Arc<StopHead>>,
     /// What responses may look like; found with the first question.
@@ -70,13 +73,16 @@ impl Engine {
         let package = Package::open_as(dir.as_ref(), options.dtype.as_deref())?;
         // A cache for the first question is planned with it; until then one position.
         let graph = package.graph();
-        let plan = KvPlan::new(graph.geometry(), graph.layout(), 1, 1, None)?;
+        let (layout, attention) = graph.attention(options.attention);
+        let plan = KvPlan::new(graph.geometry(), layout, 1, 1, None)?;
         let decoder = Decoder::open(&package, plan, &options.session())?;
         Ok(Self {
             package,
             decoder,
             cached: CachedKeys::default(),
             sight: Sight::new(options),
+            layout,
+            attention,
             heads: BTreeMap::new(),
             grammar: None,
             spelling: Spelling::default(),
@@ -89,6 +95,11 @@ impl Engine {
     /// The package.
     pub fn package(&self) -> &Package {
         &self.package
+    }
+
+    /// Which attention runs.
+    pub fn attention(&self) -> &AttentionReport {
+        &self.attention
     }
 
     /// What is cached.
@@ -170,6 +181,7 @@ impl Engine {
         let reused = self.reusable(&keys, options.reuse).min(prompt.len());
         let room = Room {
             rows: options.paths,
+            prompt_tokens: prompt.len(),
             prefill_tokens: context.len() - reused,
             capacity_tokens: prompt.len() + most_tokens.max(begun.len() + 1),
         };
@@ -265,7 +277,14 @@ impl Engine {
         if let Some(steps) = steps.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 1) {
             self.token = Some(launched.decode / steps);
         }
-        let mut notes = notes::notes(&self.package, options, &settings, most_tokens, system_moved);
+        let mut notes = notes::notes(
+            &self.package,
+            &self.attention,
+            options,
+            &settings,
+            most_tokens,
+            system_moved,
+        );
         let total = clock.elapsed();
         notes.extend(notes::of_format(options, format.as_ref(), total));
         let course = Course {
@@ -278,6 +297,7 @@ impl Engine {
             kv: plan.kv,
             logits_bytes: plan.logits_bytes,
             placement: self.decoder.placement().clone(),
+            attention: self.attention.clone(),
             load: self.load,
             prefill,
             first_token: events.first_token,
@@ -320,7 +340,7 @@ impl Engine {
                 None => available(),
             },
         };
-        DecoderPlan::new(&self.package, room, limits)
+        DecoderPlan::new(&self.package, self.layout, room, limits)
     }
 
     /// Positions of `prompt` whose keys and values are cached. At least one is left to run: its logits are needed.

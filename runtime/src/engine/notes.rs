@@ -5,18 +5,26 @@ use std::time::Duration;
 use super::AskOptions;
 use super::settings::Settings;
 use crate::answer::FormatTaken;
-use crate::package::Package;
+use crate::package::{Attention, AttentionReport, Package};
 use crate::paths::Signal;
 
 /// Notes on `options`, where a path has room for `most_tokens` tokens.
 pub(super) fn notes(
     package: &Package,
+    attention: &AttentionReport,
     options: &AskOptions,
     settings: &Settings,
     most_tokens: usize,
     system_moved: bool,
 ) -> Vec<String> {
     let mut notes = package.notes().to_vec();
+    if let (Attention::Shared, false, Some(why)) =
+        (attention.asked, attention.shared, &attention.why)
+    {
+        notes.push(format!(
+            "paths do not share their prompt's keys and values: {why}"
+        ));
+    }
     if system_moved {
         notes.push(
             "the chat template takes no system message: the system text stands before the first question".into(),

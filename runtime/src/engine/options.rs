@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{PruneOptions, SectionCaps};
 use crate::format::{Calibration, Format};
-use crate::package::{Message, PromptFile, SamplingDefaults};
+use crate::package::{Attention, Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
 use crate::session::{CancelToken, LibraryOptions, Provider, SessionOptions};
@@ -19,6 +19,8 @@ pub struct EngineOptions {
     pub threads: Option<usize>,
     /// Execution providers, the first choice first; the last is the CPU.
     pub providers: Vec<Provider>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    pub attention: Attention,
     /// Which ONNX Runtime is loaded where none is yet, and whether its telemetry may start.
     pub library: LibraryOptions,
     /// Which files are taken where a folder of transformers.js has several of one graph, as [`crate::Package::open_as`] says.
@@ -46,6 +48,7 @@ impl Default for EngineOptions {
         Self {
             threads,
             providers,
+            attention: Attention::default(),
             library,
             dtype: None,
             image_cache_bytes: DEFAULT_IMAGE_CACHE_BYTES,

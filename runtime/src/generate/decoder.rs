@@ -1,6 +1,7 @@
 //! Prefill and decode: a session, its KV cache, and the buffers between them.
 
 use std::ffi::CString;
+use std::path::Path;
 
 use curt_session::{Binding, ElementType, Session, TensorMemory};
 
@@ -8,8 +9,8 @@ use super::Input;
 use super::buffers::{Buffers, PREFILL_STEP_TOKENS, StepShape, memory, refused};
 use super::embed::{Embedder, stopped};
 use crate::error::{Error, Result};
-use crate::kv::{KvCache, KvKind, KvPlan, KvTensor};
-use crate::package::{DecoderGraph, GraphInput, Package};
+use crate::kv::{KvCache, KvKind, KvLayout, KvPlan, KvTensor};
+use crate::package::{DecoderGraph, GraphInput, Package, SharedGraph};
 use crate::session::{CancelToken, Placement, SessionOptions};
 
 /// A loaded model and what it has cached.
@@ -41,14 +42,22 @@ struct Names {
 }
 
 impl Decoder {
-    /// Loads `package` with a cache of `plan`.
+    /// Loads `package` with a cache of `plan`, whose layout says which attention runs ([`DecoderGraph::attention`]).
     ///
     /// # Errors
     /// [`Error::Option`], [`Error::Session`] or [`Error::Io`] where options, library, graph or memory are refused;
     /// [`Error::Cancelled`].
     pub fn open(package: &Package, plan: KvPlan, options: &SessionOptions) -> Result<Self> {
         let graph = package.graph();
-        let session = Session::open(&graph.file, options)?;
+        let mut names = Names::of(graph)?;
+        let session = if plan.layout == KvLayout::SharedPrompt {
+            let shared = graph.shared()?;
+            names.keep(&shared);
+            let folder = graph.file.parent().unwrap_or(Path::new(""));
+            Session::open_in_memory(&shared.model, folder, options)?
+        } else {
+            Session::open(&graph.file, options)?
+        };
         let binding = session.binding()?;
         Ok(Self {
             binding,
@@ -57,8 +66,8 @@ impl Decoder {
                 .embedding()
                 .map(|graph| Embedder::open(graph, options))
                 .transpose()?,
-            kv: KvCache::new(graph.geometry, graph.layout, plan)?,
-            names: Names::of(graph)?,
+            kv: KvCache::new(graph.geometry, plan)?,
+            names,
             buffers: Buffers::new(StepShape::of(graph), plan)?,
             bound_rows: 0,
             shape: StepShape::of(graph),
@@ -95,7 +104,7 @@ impl Decoder {
         self.keep_first_row();
         let held = self.kv.plan();
         if held.covers(&plan) && limit_bytes.is_none_or(|limit| held.bytes <= limit) {
-            return self.kv.rewind(keep);
+            return self.kv.restart(keep);
         }
         // Both, or neither: a cache with room beside buffers without would be taken for one that serves.
         let kv = self.kv.regrown(plan, keep)?;
@@ -247,8 +256,14 @@ impl Decoder {
             }
         }
         self.buffers.set_past(!self.kv.is_empty());
-        // SAFETY: everything bound lies in `self.buffers` and `self.kv`, which are alive and, with `&mut self`, ours alone.
-        let ran = unsafe { self.session.run(&self.binding) };
+        // SAFETY: everything bound lies in `self.buffers` and `self.kv`, which are alive and, with `&mut self`, ours alone;
+        // a cache that answers the graph's attention is bound nowhere.
+        let ran = unsafe {
+            match self.kv.attention() {
+                Some(attention) => self.session.run_with(&self.binding, attention),
+                None => self.session.run(&self.binding),
+            }
+        };
         if let Err(error) = ran {
             // What the run has written is unknown; the cache keeps its length, so it is not read.
             self.bound_rows = 0;
@@ -277,15 +292,16 @@ impl Decoder {
                 )?;
             }
         }
-        let growing = self.kv.tensors(0, KvKind::Key, count)?.0.shape[2]
-            != self.kv.plan().capacity_tokens as i64;
-        if !kept || growing {
+        self.kv.check_room(count)?;
+        if !kept || self.kv.plan().layout == KvLayout::Growing {
             for (layer, names) in self.names.kv.iter().enumerate() {
                 for (kind, past_name, present_name) in [
                     (KvKind::Key, &names[0], &names[2]),
                     (KvKind::Value, &names[1], &names[3]),
                 ] {
-                    let (past, present) = self.kv.tensors(layer, kind, count)?;
+                    let Some((past, present)) = self.kv.tensors(layer, kind, count)? else {
+                        continue;
+                    };
                     let element = self.kv.dtype().into();
                     // SAFETY: the cache outlives its binding, as the buffers do.
                     unsafe {
@@ -340,6 +356,17 @@ impl Decoder {
 }
 
 impl Names {
+    /// Keeps what a graph that reads a shared prompt still has.
+    fn keep(&mut self, shared: &SharedGraph) {
+        self.kv.clear();
+        if !shared.attention_mask {
+            self.attention_mask = None;
+        }
+        if !shared.position_ids {
+            self.position_ids = None;
+        }
+    }
+
     fn of(graph: &DecoderGraph) -> Result<Self> {
         let c = |name: &String| {
             CString::new(name.as_str()).map_err(|_| {

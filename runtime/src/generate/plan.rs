@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::buffers::{PREFILL_STEP_TOKENS, StepShape};
 use crate::error::{Error, Result};
-use crate::kv::KvPlan;
+use crate::kv::{KvLayout, KvPlan};
 use crate::package::Package;
 
 /// What a question needs room for.
@@ -12,6 +12,8 @@ use crate::package::Package;
 pub struct Room {
     /// Rows: one for each path.
     pub rows: usize,
+    /// Positions with which every row begins: a shared prompt is held once.
+    pub prompt_tokens: usize,
     /// Positions that are prefilled at once, in row 0.
     pub prefill_tokens: usize,
     /// Positions in each row: prompt and generated tokens together.
@@ -40,16 +42,22 @@ pub struct DecoderPlan {
 }
 
 impl DecoderPlan {
-    /// Plans `room` for `package`, whose attention may need more positions than are asked for.
+    /// Plans `room` for `package`, whose attention may need more positions than are asked for, in the layout that
+    /// [`crate::package::DecoderGraph::attention`] gives.
     ///
     /// # Errors
     /// [`Error::Shape`] for no rows or no positions; [`Error::Capacity`] where it takes more than `limits`.
-    pub fn new(package: &Package, room: Room, limits: MemoryLimits) -> Result<Self> {
+    pub fn new(
+        package: &Package,
+        layout: KvLayout,
+        room: Room,
+        limits: MemoryLimits,
+    ) -> Result<Self> {
         let graph = package.graph();
-        let kv = KvPlan::new(
+        let kv = KvPlan::with_prompt(
             graph.geometry,
-            graph.layout,
-            room.rows,
+            layout,
+            (room.rows, room.prompt_tokens),
             room.capacity_tokens.max(package.min_capacity_tokens()),
             limits.kv_bytes,
         )?;
@@ -58,7 +66,10 @@ impl DecoderPlan {
         let prefill = shape.resident_logits_bytes(1, step);
         let decode = shape.resident_logits_bytes(room.rows, 1);
         // Prefill fills one row, up to the prompt's end, and leaves its last logits; then all rows are forked from it.
-        let row = kv.bytes / (room.rows as u64);
+        let row = match layout {
+            KvLayout::SharedPrompt => kv.bytes_per_token.saturating_mul(kv.shared_tokens as u64),
+            KvLayout::Shared | KvLayout::Growing => kv.bytes / (room.rows as u64),
+        };
         let peak_bytes = row
             .saturating_add(prefill)
             .max(kv.bytes.saturating_add(decode));
@@ -73,6 +84,7 @@ impl DecoderPlan {
                 limit_bytes,
                 rows: kv.rows,
                 capacity_tokens: kv.capacity_tokens,
+                shared_tokens: kv.shared_tokens,
                 bytes_per_token: kv.bytes_per_token,
                 copies: kv.copies,
                 logits_bytes: plan.logits_bytes,

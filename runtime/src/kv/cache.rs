@@ -1,11 +1,16 @@
 //! Keys and values of all layers, in memory that curt owns.
 
 use std::ptr::NonNull;
+use std::time::Duration;
 
-use curt_kernels::{Dtype, KvView, ShapeError};
+use curt_kernels::Dtype;
+use curt_session::attention::Attention;
 use curt_session::{CancelToken, Memory};
 
-use super::{KvGeometry, KvLayout, KvPlan, KvRow, Slab};
+use super::dense::DenseKv;
+use super::refuse::{check_index, shape};
+use super::shared::SharedKv;
+use super::{KvGeometry, KvLayout, KvPlan, KvRow};
 use crate::error::Result;
 
 /// Keys or values.
@@ -15,25 +20,6 @@ pub enum KvKind {
     Key,
     /// Values.
     Value,
-}
-
-/// Keys and values of every layer for up to `plan.rows` rows, all of the same length.
-///
-/// Each (layer, kind) has one region of the slab: `[rows, kv_heads, capacity, head_dim]` in the shared layout,
-/// `[rows, kv_heads, len, head_dim]` packed at its beginning in the growing one.
-pub struct KvCache {
-    geometry: KvGeometry,
-    layout: KvLayout,
-    plan: KvPlan,
-    /// What a step reads; in the shared layout also what it writes.
-    past: Slab,
-    /// What a step writes, in the growing layout.
-    present: Option<Slab>,
-    region_bytes: usize,
-    rows: usize,
-    /// Rows whose memory may be resident: the most that were in use since memory was last given back.
-    touched_rows: usize,
-    len: usize,
 }
 
 /// Where a graph reads or writes the keys or values of one layer.
@@ -46,13 +32,36 @@ pub(crate) struct KvTensor {
     pub(crate) shape: [i64; 4],
 }
 
+/// Keys and values of every layer for up to `plan.rows` rows, all of the same length.
+pub struct KvCache {
+    geometry: KvGeometry,
+    plan: KvPlan,
+    store: Store,
+}
+
+enum Store {
+    Dense(DenseKv),
+    Shared(SharedKv),
+}
+
+/// `$call` of whichever store there is.
+macro_rules! either {
+    ($store:expr, $kv:ident => $call:expr) => {
+        match $store {
+            Store::Dense($kv) => $call,
+            Store::Shared($kv) => $call,
+        }
+    };
+}
+
 impl KvCache {
     /// Maps the memory of `plan`. One row, no positions.
     ///
     /// # Errors
-    /// [`ShapeError`] for a geometry or a plan of nothing, or of more than an address can name; [`crate::Error::Io`]
-    /// where the system refuses the memory.
-    pub fn new(geometry: KvGeometry, layout: KvLayout, plan: KvPlan) -> Result<Self> {
+    /// [`crate::Error::Shape`] for a geometry or a plan of nothing, or of more than an address can name, and for a shared
+    /// prompt of elements or heads that its attention does not take; [`crate::Error::Io`] where the system refuses the
+    /// memory.
+    pub fn new(geometry: KvGeometry, plan: KvPlan) -> Result<Self> {
         plan.validate()?;
         for (what, got) in [
             ("layers (at least)", geometry.layers),
@@ -63,36 +72,14 @@ impl KvCache {
                 return Err(shape(what, 1, got).into());
             }
         }
-        let region_bytes = [
-            geometry.kv_heads,
-            plan.capacity_tokens,
-            geometry.head_dim,
-            geometry.dtype.bytes(),
-        ]
-        .into_iter()
-        .try_fold(plan.rows, usize::checked_mul);
-        let bytes = region_bytes.and_then(|b| b.checked_mul(2)?.checked_mul(geometry.layers));
-        let (Some(region_bytes), Some(bytes)) = (region_bytes, bytes) else {
-            return Err(shape(
-                "bytes of the plan (at most)",
-                isize::MAX as usize,
-                usize::MAX,
-            )
-            .into());
+        let store = match plan.layout {
+            KvLayout::SharedPrompt => Store::Shared(SharedKv::new(geometry, plan)?),
+            KvLayout::Shared | KvLayout::Growing => Store::Dense(DenseKv::new(geometry, plan)?),
         };
         Ok(Self {
-            past: Slab::new(bytes)?,
-            present: match layout {
-                KvLayout::Shared => None,
-                KvLayout::Growing => Some(Slab::new(bytes)?),
-            },
             geometry,
-            layout,
             plan,
-            region_bytes,
-            rows: 1,
-            touched_rows: 1,
-            len: 0,
+            store,
         })
     }
 
@@ -108,282 +95,176 @@ impl KvCache {
 
     /// Where keys and values lie.
     pub fn memory(&self) -> Memory {
-        self.past.memory()
+        Memory::Host
     }
 
     /// Bytes of it that lie in memory now; 0 where the system does not say.
     pub fn resident_bytes(&self) -> u64 {
-        let present = self.present.as_ref().map_or(0, Slab::resident_bytes);
-        self.past.resident_bytes() + present
+        either!(&self.store, kv => kv.resident_bytes())
+    }
+
+    /// Wall time that its own attention has taken so far, where the graph does not bind it.
+    pub fn attention_time(&self) -> Option<Duration> {
+        match &self.store {
+            Store::Dense(_) => None,
+            Store::Shared(kv) => Some(kv.spent()),
+        }
     }
 
     /// Rows in use: one for each path that still decodes.
     pub fn rows(&self) -> usize {
-        self.rows
+        either!(&self.store, kv => kv.rows())
     }
 
     /// Positions cached in every row.
     pub fn len(&self) -> usize {
-        self.len
+        either!(&self.store, kv => kv.len())
     }
 
     /// Whether nothing is cached.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Positions that can still be appended.
     pub fn room(&self) -> usize {
-        self.plan.capacity_tokens - self.len
+        either!(&self.store, kv => kv.room())
     }
 
-    /// Keys or values of `layer` in `row`, whole and in one segment. Readers come by [`Self::host_view`].
+    /// Keys or values of `layer` in `row`. Readers come by [`Self::host_view`].
     pub(super) fn row(&self, layer: usize, kind: KvKind, row: usize) -> Result<KvRow<'_>> {
         self.check_layer(layer)?;
-        self.check_index("row", row, self.rows)?;
-        let stride = self.head_stride(self.len);
-        let start = self.region(layer, kind) + row * self.row_bytes(stride);
-        let bytes = self.past.bytes().get(start..).unwrap_or(&[]);
-        let shape = [self.geometry.kv_heads, self.len, self.geometry.head_dim];
-        Ok(KvView::new(bytes, self.geometry.dtype, shape, stride)?.into())
+        check_index("row", row, self.rows())?;
+        either!(&self.store, kv => kv.row(layer, kind, row))
     }
 
-    /// Continues row 0 in `rows` rows: its cached positions are copied to each of the others.
+    /// Continues row 0 in `rows` rows. A shared prompt is what the rows then have in common; in the other layouts row 0's
+    /// positions are copied to each of the others.
     ///
     /// # Errors
-    /// [`ShapeError`] for no rows, or more than planned; [`crate::Error::Cancelled`], which leaves row 0
-    /// alone.
+    /// [`crate::Error::Shape`] for no rows, or more than planned; [`crate::Error::Cancelled`], which leaves row 0 alone.
     pub fn fork(&mut self, rows: usize, cancel: &CancelToken) -> Result<()> {
         if rows == 0 || rows > self.plan.rows {
             return Err(shape("rows to fork to (1 to)", self.plan.rows, rows).into());
         }
-        // Others than row 0 are overwritten from here on.
-        self.rows = 1;
-        self.touched_rows = self.touched_rows.max(rows);
-        for region in 0..2 * self.geometry.layers {
-            for row in 1..rows {
-                if cancel.is_cancelled() {
-                    return Err(crate::Error::Cancelled { tokens: 0 });
-                }
-                self.copy_row(region, 0, row);
-            }
-        }
-        self.rows = rows;
-        Ok(())
+        either!(&mut self.store, kv => kv.fork(rows, cancel))
     }
 
     /// Forgets all positions from `len` on, in every row.
     ///
     /// # Errors
-    /// [`ShapeError`] where fewer are cached.
+    /// [`crate::Error::Shape`] where fewer are cached.
     pub fn rewind(&mut self, len: usize) -> Result<()> {
-        if len > self.len {
-            return Err(shape("positions to keep (at most)", self.len, len).into());
+        if len > self.len() {
+            return Err(shape("positions to keep (at most)", self.len(), len).into());
         }
-        if self.layout == KvLayout::Growing {
-            // Rows and heads follow each other without gaps: move each to where the shorter ones end.
-            let position = self.geometry.head_dim * self.geometry.dtype.bytes();
-            let (old, new) = (self.len * position, len * position);
-            let heads = self.rows * self.geometry.kv_heads;
-            let region_bytes = self.region_bytes;
-            for region in self.past.bytes_mut().chunks_exact_mut(region_bytes.max(1)) {
-                for head in 0..heads {
-                    region.copy_within(head * old..head * old + new, head * new);
-                }
-            }
-        }
-        self.len = len;
+        either!(&mut self.store, kv => kv.rewind(len));
         Ok(())
     }
 
-    /// Gives up all rows but `kept`, ascending. Those beyond the new end move into freed places: the fewest copies.
+    /// Gives up all rows but `kept`, ascending. Where each row has all its positions, those beyond the new end move into
+    /// freed places: the fewest copies; where the prompt is shared, nothing moves.
     ///
     /// `order[row]` is then the index that `row` had.
     ///
     /// # Errors
-    /// [`ShapeError`] for no rows, rows out of order, or one past the last.
+    /// [`crate::Error::Shape`] for no rows, rows out of order, or one past the last.
     pub fn keep_rows(&mut self, kept: &[usize], order: &mut Vec<usize>) -> Result<()> {
         if kept.is_empty() {
             return Err(shape("rows to keep (at least)", 1, 0).into());
         }
         for pair in kept.windows(2) {
-            self.check_index("row to keep, ascending", pair[0], pair[1])?;
+            check_index("row to keep, ascending", pair[0], pair[1])?;
         }
-        self.check_index("row", kept[kept.len() - 1], self.rows)?;
-        order.clear();
-        order.extend(0..kept.len());
-        let stay = kept.partition_point(|&row| row < kept.len());
-        let mut moving = kept[stay..].iter();
-        for (place, origin) in order.iter_mut().enumerate() {
-            if kept[..stay].binary_search(&place).is_ok() {
-                continue;
-            }
-            if let Some(&row) = moving.next() {
-                for region in 0..2 * self.geometry.layers {
-                    self.copy_row(region, row, place);
-                }
-                *origin = row;
-            }
-        }
-        self.rows = kept.len();
+        check_index("row", kept[kept.len() - 1], self.rows())?;
+        either!(&mut self.store, kv => kv.keep_rows(kept, order));
         Ok(())
     }
 
     /// Gives the memory of rows that are not in use back to the system, where whole pages are theirs alone. Returns the
     /// bytes. They are mapped still, and read as zeros.
     pub fn release_dropped(&mut self) -> u64 {
-        if self.layout == KvLayout::Growing {
-            // Rows in use take their whole lengths anew at each step, from the region's beginning on.
-            return 0;
-        }
-        let row_bytes = self.row_bytes(self.head_stride(self.len));
-        let mut released = 0;
-        for region in 0..2 * self.geometry.layers {
-            let start = region * self.region_bytes;
-            released += self
-                .past
-                .release(start + self.rows * row_bytes..start + self.touched_rows * row_bytes);
-        }
-        self.touched_rows = self.rows;
-        released
+        either!(&mut self.store, kv => kv.release_dropped())
     }
 
     /// Keeps row 0 alone.
     pub fn keep_first_row(&mut self) {
-        self.rows = 1;
+        either!(&mut self.store, kv => kv.keep_first_row());
+    }
+
+    /// Keeps the first `len` positions of row 0 alone: what is appended next continues a prompt.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] where fewer are cached.
+    pub fn restart(&mut self, len: usize) -> Result<()> {
+        self.keep_first_row();
+        self.rewind(len)?;
+        if let Store::Shared(kv) = &mut self.store {
+            kv.join();
+        }
+        Ok(())
     }
 
     /// A cache of `plan` that holds the first `len` positions of this one's row 0.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`ShapeError`] where fewer are cached or they do not fit.
+    /// As [`Self::new`], and [`crate::Error::Shape`] where fewer are cached or they do not fit, or the plan has another
+    /// layout.
     pub fn regrown(&self, plan: KvPlan, len: usize) -> Result<Self> {
-        if len > self.len || len > plan.capacity_tokens {
-            return Err(shape(
-                "positions to keep (at most)",
-                self.len.min(plan.capacity_tokens),
-                len,
-            )
-            .into());
+        let most = self.len().min(plan.capacity_tokens);
+        if len > most {
+            return Err(shape("positions to keep (at most)", most, len).into());
         }
-        let mut new = Self::new(self.geometry, self.layout, plan)?;
-        new.len = len;
-        let head_bytes = len * self.geometry.head_dim * self.geometry.dtype.bytes();
-        let element = self.geometry.dtype.bytes();
-        let (old_stride, new_stride) = (
-            self.head_stride(self.len) * element,
-            new.head_stride(len) * element,
-        );
-        for region in 0..2 * self.geometry.layers {
-            for head in 0..self.geometry.kv_heads {
-                let from = region * self.region_bytes + head * old_stride;
-                let to = region * new.region_bytes + head * new_stride;
-                new.past.bytes_mut()[to..to + head_bytes]
-                    .copy_from_slice(&self.past.bytes()[from..from + head_bytes]);
+        let mut new = Self::new(self.geometry, plan)?;
+        match (&self.store, &mut new.store) {
+            (Store::Dense(old), Store::Dense(new)) if self.plan.layout == plan.layout => {
+                new.take(old, len);
             }
+            (Store::Shared(old), Store::Shared(new)) => new.take(old, len),
+            _ => return Err(shape("plans of the same layout", 2, 1).into()),
         }
         Ok(new)
     }
 
-    /// What a step that appends `count` positions reads and writes for `layer`: past, present.
+    /// What a step that appends `count` positions reads and writes for `layer`: past, present. `None` where the graph does
+    /// not bind its cache.
     pub(crate) fn tensors(
         &self,
         layer: usize,
         kind: KvKind,
         count: usize,
-    ) -> Result<(KvTensor, KvTensor)> {
+    ) -> Result<Option<(KvTensor, KvTensor)>> {
+        self.check_room(count)?;
+        match &self.store {
+            Store::Dense(kv) => kv.tensors(layer, kind, count).map(Some),
+            Store::Shared(_) => Ok(None),
+        }
+    }
+
+    /// What answers the graph's own attention, where the graph does not bind its cache.
+    pub(crate) fn attention(&mut self) -> Option<&mut dyn Attention> {
+        match &mut self.store {
+            Store::Dense(_) => None,
+            Store::Shared(kv) => Some(kv),
+        }
+    }
+
+    /// # Errors
+    /// [`crate::Error::Shape`] where `count` positions cannot be appended.
+    pub(crate) fn check_room(&self, count: usize) -> Result<()> {
         if count > self.room() {
             return Err(shape("positions to append (at most)", self.room(), count).into());
         }
-        let (past_len, present_len) = match self.layout {
-            KvLayout::Shared => (self.plan.capacity_tokens, self.plan.capacity_tokens),
-            KvLayout::Growing => (self.len, self.len + count),
-        };
-        let start = self.region(layer, kind);
-        Ok((
-            self.tensor(&self.past, start, past_len)?,
-            self.tensor(
-                self.present.as_ref().unwrap_or(&self.past),
-                start,
-                present_len,
-            )?,
-        ))
+        Ok(())
     }
 
     /// A step has written `count` positions.
     pub(crate) fn appended(&mut self, count: usize) {
-        self.len += count;
-        if let Some(present) = &mut self.present {
-            std::mem::swap(&mut self.past, present);
-        }
-    }
-
-    fn tensor(&self, slab: &Slab, start: usize, positions: usize) -> Result<KvTensor> {
-        let [kv_heads, head_dim] = [self.geometry.kv_heads, self.geometry.head_dim];
-        let bytes = self.rows * kv_heads * positions * head_dim * self.geometry.dtype.bytes();
-        let end = start + bytes;
-        let start = slab
-            .at(start)
-            .filter(|_| end <= slab.bytes().len())
-            .ok_or_else(|| shape("end of the slab", slab.bytes().len(), end))?;
-        Ok(KvTensor {
-            memory: slab.memory(),
-            start,
-            bytes,
-            shape: [self.rows, kv_heads, positions, head_dim].map(|n| n as i64),
-        })
-    }
-
-    /// Elements from head to head where `len` positions are cached.
-    fn head_stride(&self, len: usize) -> usize {
-        let positions = match self.layout {
-            KvLayout::Shared => self.plan.capacity_tokens,
-            KvLayout::Growing => len,
-        };
-        positions * self.geometry.head_dim
-    }
-
-    fn row_bytes(&self, head_stride: usize) -> usize {
-        self.geometry.kv_heads * head_stride * self.geometry.dtype.bytes()
-    }
-
-    fn region(&self, layer: usize, kind: KvKind) -> usize {
-        let index = 2 * layer + usize::from(kind == KvKind::Value);
-        index * self.region_bytes
-    }
-
-    /// Copies the cached positions of one row over another's.
-    fn copy_row(&mut self, region: usize, from: usize, to: usize) {
-        let stride = self.head_stride(self.len) * self.geometry.dtype.bytes();
-        let head_bytes = self.len * self.geometry.head_dim * self.geometry.dtype.bytes();
-        let heads = self.geometry.kv_heads;
-        let base = region * self.region_bytes;
-        let bytes = self.past.bytes_mut();
-        for head in 0..heads {
-            let from = base + (from * heads + head) * stride;
-            let to = base + (to * heads + head) * stride;
-            bytes.copy_within(from..from + head_bytes, to);
-        }
+        either!(&mut self.store, kv => kv.appended(count));
     }
 
     pub(super) fn check_layer(&self, layer: usize) -> Result<()> {
-        self.check_index("layer", layer, self.geometry.layers)
-    }
-
-    fn check_index(&self, what: &'static str, index: usize, count: usize) -> Result<()> {
-        if index < count {
-            return Ok(());
-        }
-        Err(shape(what, count.saturating_sub(1), index).into())
-    }
-}
-
-fn shape(what: &'static str, expected: usize, got: usize) -> ShapeError {
-    ShapeError {
-        op: "KvCache",
-        what,
-        expected,
-        got,
+        check_index("layer", layer, self.geometry.layers)
     }
 }
 
@@ -427,21 +308,31 @@ mod tests {
         fn no_call_panics(
             sizes in prop::array::uniform3(0..4usize),
             (rows, positions) in (0..5usize, 0..5usize),
-            shared in any::<bool>(),
+            layout in prop::sample::select(vec![
+                KvLayout::Shared,
+                KvLayout::Growing,
+                KvLayout::SharedPrompt,
+            ]),
+            prompt in 0..6usize,
             calls in prop::collection::vec(call(), 0..20),
         ) {
             let [layers, kv_heads, head_dim] = sizes;
-            let geometry = KvGeometry { layers, kv_heads, head_dim, dtype: Dtype::F16 };
-            let layout = if shared { KvLayout::Shared } else { KvLayout::Growing };
+            let (dtype, head_dim) = match layout {
+                KvLayout::SharedPrompt => (Dtype::F32, 16 * head_dim),
+                KvLayout::Shared | KvLayout::Growing => (Dtype::F16, head_dim),
+            };
+            let geometry = KvGeometry { layers, kv_heads, head_dim, dtype };
             // Made by hand, as its fields allow.
             let plan = |rows, capacity_tokens| KvPlan {
+                layout,
                 rows,
                 capacity_tokens,
+                shared_tokens: prompt,
                 bytes_per_token: 0,
                 copies: 1,
                 bytes: 0,
             };
-            let made = KvCache::new(geometry, layout, plan(rows, positions));
+            let made = KvCache::new(geometry, plan(rows, positions));
             let something = sizes.into_iter().chain([rows, positions]).all(|n| n > 0);
             prop_assert_eq!(made.is_ok(), something);
             let Ok(mut cache) = made else { return Ok(()) };

@@ -9,6 +9,9 @@ pub enum KvLayout {
     Shared,
     /// Present is past plus the new positions, and replaces it at each step.
     Growing,
+    /// The graph binds none: an attention operator of curt's own reads one copy of the prompt for all rows, and of each row
+    /// what came after it.
+    SharedPrompt,
 }
 
 impl KvLayout {
@@ -17,6 +20,7 @@ impl KvLayout {
         match self {
             KvLayout::Shared => "shared (one buffer, appended in place)",
             KvLayout::Growing => "growing (present replaces past)",
+            KvLayout::SharedPrompt => "shared prompt (one copy for all rows)",
         }
     }
 }

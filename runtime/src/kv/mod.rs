@@ -1,10 +1,13 @@
 //! The KV cache: planned, allocated, appended to, forked, rewound, compacted, lent.
 
 mod cache;
+mod dense;
 mod geometry;
 mod host;
 mod plan;
+mod refuse;
 mod row;
+mod shared;
 mod slab;
 
 pub(crate) use cache::KvTensor;

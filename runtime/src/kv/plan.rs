@@ -22,10 +22,15 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KvPlan {
+    /// How the graph reaches it.
+    #[serde(skip)]
+    pub layout: KvLayout,
     /// Rows: one for each path.
     pub rows: usize,
     /// Positions in each row: prompt and generated tokens together.
     pub capacity_tokens: usize,
+    /// Of these, positions that all rows have in common and of which there is one copy: those of a shared prompt.
+    pub shared_tokens: usize,
     /// Bytes of one position of one row over all layers, keys and values.
     pub bytes_per_token: u64,
     /// Copies of each row: 1, or 2 where a step reads one and writes the other.
@@ -35,7 +40,7 @@ pub struct KvPlan {
 }
 
 impl KvPlan {
-    /// Plans `rows` rows of `capacity_tokens` positions.
+    /// Plans `rows` rows of `capacity_tokens` positions, none of which they share.
     ///
     /// # Errors
     /// [`Error::Shape`] for no rows or no positions; [`Error::Capacity`] where it takes more than `limit_bytes`.
@@ -46,19 +51,52 @@ impl KvPlan {
         capacity_tokens: usize,
         limit_bytes: Option<u64>,
     ) -> Result<Self> {
+        let rows = (rows, 0);
+        Self::of(geometry, layout, rows, capacity_tokens, limit_bytes)
+    }
+
+    /// Plans `rows` rows of `capacity_tokens` positions that begin with the same `prompt_tokens`: in the layout of a shared
+    /// prompt one copy of these, else one in each row.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_prompt(
+        geometry: KvGeometry,
+        layout: KvLayout,
+        (rows, prompt_tokens): (usize, usize),
+        capacity_tokens: usize,
+        limit_bytes: Option<u64>,
+    ) -> Result<Self> {
+        let shared_tokens = match layout {
+            KvLayout::SharedPrompt => prompt_tokens.min(capacity_tokens),
+            KvLayout::Shared | KvLayout::Growing => 0,
+        };
+        let rows = (rows, shared_tokens);
+        Self::of(geometry, layout, rows, capacity_tokens, limit_bytes)
+    }
+
+    fn of(
+        geometry: KvGeometry,
+        layout: KvLayout,
+        (rows, shared_tokens): (usize, usize),
+        capacity_tokens: usize,
+        limit_bytes: Option<u64>,
+    ) -> Result<Self> {
         let copies = match layout {
-            KvLayout::Shared => 1,
+            KvLayout::Shared | KvLayout::SharedPrompt => 1,
             KvLayout::Growing => 2,
         };
         let bytes_per_token = geometry.bytes_per_token();
-        let bytes = [rows, capacity_tokens, copies]
+        let own = ((capacity_tokens - shared_tokens) as u64).saturating_mul(rows as u64);
+        let tokens = own.saturating_add(shared_tokens as u64);
+        let bytes = [tokens, copies as u64]
             .into_iter()
-            .fold(bytes_per_token, |product, n| {
-                product.saturating_mul(n as u64)
-            });
+            .fold(bytes_per_token, u64::saturating_mul);
         let plan = Self {
+            layout,
             rows,
             capacity_tokens,
+            shared_tokens,
             bytes_per_token,
             copies,
             bytes,
@@ -72,6 +110,7 @@ impl KvPlan {
                 limit_bytes,
                 rows,
                 capacity_tokens,
+                shared_tokens,
                 bytes_per_token,
                 copies,
                 logits_bytes: 0,
@@ -101,7 +140,11 @@ impl KvPlan {
 
     /// Whether a cache of this plan can serve `other`.
     pub fn covers(&self, other: &KvPlan) -> bool {
-        self.rows >= other.rows && self.capacity_tokens >= other.capacity_tokens
+        let own = |plan: &KvPlan| plan.capacity_tokens.saturating_sub(plan.shared_tokens);
+        self.layout == other.layout
+            && self.rows >= other.rows
+            && self.capacity_tokens >= other.capacity_tokens
+            && own(self) >= own(other)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Package, onnx, read_model};
+use super::{Attention, AttentionReport, Package, onnx, read_model};
 use crate::error::Result;
 use crate::files;
 
@@ -39,6 +39,8 @@ pub struct LoadReport {
     pub kv_dtype: &'static str,
     /// How keys and values are bound.
     pub kv_layout: &'static str,
+    /// The attention that runs where nothing is asked for, and why.
+    pub attention: AttentionReport,
     /// Bytes of one position of one row in the KV cache.
     pub kv_bytes_per_token: u64,
     /// Tokens in the vocabulary, as the graph has logits.
@@ -75,6 +77,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         head_dim: geometry.head_dim,
         kv_dtype: geometry.dtype.name(),
         kv_layout: graph.layout().name(),
+        attention: graph.attention(Attention::Auto).1,
         kv_bytes_per_token: geometry.bytes_per_token(),
         vocabulary: graph.vocabulary(),
         logits: if graph.last_logits_only {

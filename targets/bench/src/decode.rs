@@ -11,6 +11,7 @@ use curt::session::SessionOptions;
 use curt::{Package, metrics};
 use serde::Serialize;
 
+use curt_command::attention::AttentionName;
 use curt_command::{locate, out, signal};
 
 /// Most bytes of a list of token ids.
@@ -48,6 +49,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, as many as there are cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
     /// Do not warm up: the first run is the measurement, and is checked after.
     #[arg(long)]
     cold: bool,
@@ -65,12 +69,17 @@ struct Measurement {
     prompt_tokens: usize,
     new_tokens: usize,
     threads: usize,
+    /// Which attention ran: `shared` or `dense`.
+    attention: &'static str,
     load_ms: f64,
     prefill_ms: f64,
     fork_ms: f64,
     decode_ms: f64,
     /// Prefill, fork and decode.
     wall_ms: f64,
+    /// Of decoding, what attention took where it is curt's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention_ms: Option<f64>,
     /// From the beginning of `main` to the first token, in a cold run.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
@@ -103,8 +112,10 @@ pub fn run(args: Args) -> Result<()> {
     if args.cold && (args.batch.len() > 1 || args.repeat != 1) {
         bail!("--cold measures one --batch once: only the first run of a process is cold");
     }
+    let (layout, attention) = package.graph().attention(args.attention.into());
     let room = Room {
         rows: largest,
+        prompt_tokens: prompt.len(),
         prefill_tokens: prompt.len(),
         capacity_tokens: prompt.len() + args.new_tokens,
     };
@@ -112,7 +123,7 @@ pub fn run(args: Args) -> Result<()> {
         bytes: metrics::available_bytes(),
         ..MemoryLimits::default()
     };
-    let plan = DecoderPlan::new(&package, room, limits)?.kv;
+    let plan = DecoderPlan::new(&package, layout, room, limits)?.kv;
     let options = SessionOptions {
         threads: args.threads,
         ..SessionOptions::default()
@@ -143,6 +154,7 @@ pub fn run(args: Args) -> Result<()> {
             let clock = Instant::now();
             decoder.prefill(&prompt, &cancel)?;
             let prefill_ms = clock.elapsed().as_secs_f64() * 1e3;
+            let spent = decoder.kv().attention_time();
             let launched = Launch {
                 paths: batch,
                 prompt: &prompt,
@@ -174,11 +186,15 @@ pub fn run(args: Args) -> Result<()> {
                 threads: args
                     .threads
                     .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+                attention: attention.name(),
                 load_ms,
                 prefill_ms,
                 fork_ms: done.fork.as_secs_f64() * 1e3,
                 decode_ms: done.decode.as_secs_f64() * 1e3,
                 wall_ms,
+                attention_ms: spent
+                    .zip(decoder.kv().attention_time())
+                    .map(|(before, after)| (after - before).as_secs_f64() * 1e3),
                 first_token_ms: args
                     .cold
                     .then(|| first.after.map(|t| t.as_secs_f64() * 1e3))

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::checks::CheckArgs;
 use crate::fields::as_flags;
 use crate::format::{self, FormatArgs};
+use curt_command::attention::AttentionName;
 use curt_command::{locate, note, out, output, signal};
 
 /// What `curt ask` takes.
@@ -99,6 +100,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, as many as there are cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
     /// Most bytes of KV cache. Without it, what the system says is available.
     #[arg(long, value_name = "BYTES")]
     max_kv_bytes: Option<u64>,
@@ -123,6 +127,7 @@ pub fn run(args: Args) -> Result<()> {
         &dir,
         &EngineOptions {
             threads: args.threads,
+            attention: args.attention.into(),
             dtype: args.dtype,
             ..EngineOptions::default()
         },
@@ -307,9 +312,14 @@ impl View {
             Event::Planned(plan) if self.report => {
                 let kv = &plan.kv;
                 note!(
-                    "KV cache: {} × {} tokens × {}{} = {}; logits: {}",
+                    "KV cache: {}{} × {} tokens{} × {}{} = {}; logits: {}",
+                    match kv.shared_tokens {
+                        0 => String::new(),
+                        n => format!("({n} shared tokens + "),
+                    },
                     counted(kv.rows, "row"),
-                    kv.capacity_tokens,
+                    kv.capacity_tokens - kv.shared_tokens,
+                    if kv.shared_tokens > 0 { ")" } else { "" },
                     bytes(kv.bytes_per_token),
                     match kv.copies {
                         1 => String::new(),

@@ -11,6 +11,7 @@ use curt_ablate::calibrate::{
 };
 use curt_workload::{Part, Workload};
 
+use curt_command::attention::AttentionName;
 use curt_command::{locate, note, out, signal};
 
 /// What `curt calibrate` takes.
@@ -37,6 +38,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, as many as there are cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
 }
 
 /// How often a log gets a line.
@@ -54,7 +58,7 @@ pub fn run(args: Args) -> Result<()> {
         _ => bail!("--target-accuracy, --target-drop: expected a number from 0 to 100"),
     };
     let workload = Workload::open(&args.workload, None)?;
-    let mut engine = locate::open_engine(args.package.as_deref(), args.threads)?;
+    let mut engine = locate::open_engine(args.package.as_deref(), args.threads, args.attention)?;
     let package = engine.package();
     let file = args
         .out

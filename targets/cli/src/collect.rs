@@ -10,6 +10,7 @@ use curt_train::collect::{CollectOptions, Progress, collect};
 use curt_workload::{Part, Workload};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use curt_command::attention::AttentionName;
 use curt_command::{locate, note, out, signal};
 
 /// What `curt collect` takes.
@@ -57,6 +58,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, the cores, shared among the jobs.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
 }
 
 /// `--part`
@@ -91,7 +95,7 @@ pub fn run(args: Args) -> Result<()> {
     let dir = locate::package(args.package.as_deref())?;
     note!("loading {}", dir.display());
     let mut engines = (0..jobs)
-        .map(|_| locate::open_engine(Some(&dir), threads))
+        .map(|_| locate::open_engine(Some(&dir), threads, args.attention))
         .collect::<Result<Vec<_>>>()?;
     let mut check_at = args.check_at;
     check_at.sort_unstable();

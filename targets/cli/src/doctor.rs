@@ -8,6 +8,7 @@ use curt::engine::{AskOptions, Engine, Question};
 use curt::files::read_text;
 use serde::Deserialize;
 
+use curt_command::attention::AttentionName;
 use curt_command::output::one_line;
 use curt_command::{locate, out};
 
@@ -25,6 +26,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, as many as there are cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +68,9 @@ pub fn run(args: Args) -> Result<()> {
     line("compiled-in EPs", library.providers.join(", "))?;
 
     let dir = locate::package(args.package.as_deref())?;
-    let mut engine = locate::open_engine(Some(&dir), args.threads)?;
+    let mut engine = locate::open_engine(Some(&dir), args.threads, args.attention)?;
     line("package", dir.display().to_string())?;
+    line("attention", engine.attention().in_words())?;
     let rows = engine.probe_row_invariance()?;
     line(
         "rows",

@@ -132,6 +132,7 @@ fn print(report: &LoadReport) -> Result<()> {
             report.kv_heads, report.head_dim, report.kv_dtype, report.kv_layout
         ),
     )?;
+    line("attention", report.attention.in_words())?;
     line("KV per token", bytes(report.kv_bytes_per_token))?;
     line("context", format!("{} tokens", report.context_tokens))?;
     line(

@@ -15,6 +15,7 @@ use curt_train::{Event, PoolingKind, TrainOptions, Trained, report, train};
 use curt_workload::Workload;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use curt_command::attention::AttentionName;
 use curt_command::{locate, note, out, signal};
 
 /// What `curt train-head` takes.
@@ -62,6 +63,9 @@ pub struct Args {
     /// Threads of the model while keys and values are rebuilt. Training itself takes one core.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
 }
 
 /// `--inputs`
@@ -110,7 +114,7 @@ pub fn run(args: Args) -> Result<()> {
     let workload = place(&args.workload, places.map(|p| p.workload), "--workload")?;
     let workload = Workload::open(&workload, None)?;
     note!("loading {}", package.display());
-    let mut engine = locate::open_engine(Some(&package), args.threads)?;
+    let mut engine = locate::open_engine(Some(&package), args.threads, args.attention)?;
     if !(args.budget > 0.0 && args.budget <= 1.0) {
         bail!(
             "--budget: expected a share above 0, at most 1, got {}",

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use curt::EngineOptions;
+
+use crate::attention::AttentionName;
 use curt::session::LibraryOptions;
 
 /// ONNX Runtime version that `cargo xtask setup` fetches.
@@ -112,9 +114,14 @@ pub fn vision_package() -> Result<PathBuf> {
 ///
 /// # Errors
 /// As [`load_library`], [`package`] and [`curt::Engine::open`].
-pub fn open_engine(named: Option<&Path>, threads: Option<usize>) -> Result<curt::Engine> {
+pub fn open_engine(
+    named: Option<&Path>,
+    threads: Option<usize>,
+    attention: AttentionName,
+) -> Result<curt::Engine> {
     let options = EngineOptions {
         threads,
+        attention: attention.into(),
         ..EngineOptions::default()
     };
     open_engine_with(&package(named)?, &options)

@@ -4,11 +4,13 @@
 //! taken as protobuf takes it: the last number or text counts, and messages and lists go on.
 
 mod parse;
+mod rewrite;
 mod wire;
 
 use std::ops::Range;
 
 pub(super) use parse::{model, tensor};
+pub(super) use rewrite::{NewNode, Rewriting};
 pub(super) use wire::{Field, Value, Wire};
 
 /// The domain of ONNX Runtime's own operators.
@@ -40,15 +42,29 @@ pub(super) struct Node {
     pub(super) outputs: Vec<String>,
     pub(super) op_type: String,
     pub(super) domain: String,
-    /// Its attributes that are whole numbers.
-    pub(super) numbers: Vec<(String, i64)>,
+    pub(super) attributes: Vec<(String, Attribute)>,
+}
+
+/// What an attribute holds, as far as anybody asks.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Attribute {
+    Number(i64),
+    Float(f32),
+    /// A short one.
+    Text(String),
+    /// A graph within the graph, which may name what stands outside of it.
+    Body,
+    Other,
 }
 
 impl Node {
     /// The attribute `name`, where it is a whole number.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
-        let found = self.numbers.iter().find(|(n, _)| n == name);
-        found.map(|&(_, number)| number)
+        let found = self.attributes.iter().find(|(n, _)| n == name);
+        found.and_then(|(_, attribute)| match attribute {
+            Attribute::Number(number) => Some(*number),
+            _ => None,
+        })
     }
 
     /// Whether it is ONNX Runtime's operator of that name.

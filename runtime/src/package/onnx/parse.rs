@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{Dim, Field, Graph, Model, Node, Tensor, Value, ValueInfo, Wire};
+use super::{Attribute, Dim, Field, Graph, Model, Node, Tensor, Value, ValueInfo, Wire};
 use crate::error::Result;
 
 /// Most bytes of memory that the structure of one graph may take. That of a model of 100 blocks takes some 30 MB.
@@ -11,6 +11,9 @@ const MAX_KEPT_BYTES: usize = 256 << 20;
 
 /// Longest name. Exporters join the names of nested modules, some hundred bytes.
 const MAX_NAME_BYTES: u64 = 64 << 10;
+
+/// Longest text of an attribute that is kept: those that say which of a few things is meant.
+const MAX_TEXT_BYTES: u64 = 64;
 
 /// Graphs within graphs: bodies of conditions and loops.
 const MAX_DEPTH: usize = 16;
@@ -148,10 +151,8 @@ impl Parser {
                 }
                 4 => self.text(wire, range).map(|text| node.op_type = text),
                 5 => {
-                    let (name, number) = self.attribute(wire, range, depth)?;
-                    if let Some(number) = number {
-                        self.push(wire, &mut node.numbers, (name.clone(), number))?;
-                    }
+                    let (name, attribute) = self.attribute(wire, range, depth)?;
+                    self.push(wire, &mut node.attributes, (name.clone(), attribute))?;
                     if names.contains(&name) {
                         return Err(
                             wire.refuse(format!("a node with the attribute {name:?} twice"))
@@ -167,31 +168,44 @@ impl Parser {
         Ok(node)
     }
 
-    /// The attribute's name, and its number where it is a whole one.
+    /// The attribute's name and value.
     fn attribute(
         &mut self,
         wire: &mut Wire,
         range: Range<u64>,
         depth: usize,
-    ) -> Result<(String, Option<i64>)> {
+    ) -> Result<(String, Attribute)> {
         let mut name = String::new();
-        let mut whole = None;
+        let mut attribute = Attribute::Other;
         wire.fields(range, |wire, Field { number, value }| {
             match (number, value) {
                 (1, Value::Bytes(range)) => self.text(wire, range).map(|text| name = text),
+                (2, Value::Fixed32(bits)) => {
+                    attribute = Attribute::Float(f32::from_bits(bits));
+                    Ok(())
+                }
                 (3, Value::Varint(i)) => {
-                    whole = Some(i.cast_signed());
+                    attribute = Attribute::Number(i.cast_signed());
+                    Ok(())
+                }
+                (4, Value::Bytes(range)) if range.end - range.start <= MAX_TEXT_BYTES => {
+                    attribute = match self.text(wire, range) {
+                        Ok(text) => Attribute::Text(text),
+                        // Bytes that are no text are allowed there.
+                        Err(_) => Attribute::Other,
+                    };
                     Ok(())
                 }
                 (5 | 10, Value::Bytes(range)) => self.tensor(wire, range).map(drop),
                 (6 | 11, Value::Bytes(range)) => {
+                    attribute = Attribute::Body;
                     self.graph(wire, range, &mut Graph::default(), depth + 1)
                 }
                 (22 | 23, Value::Bytes(range)) => self.sparse_tensor(wire, range).map(drop),
                 _ => Ok(()),
             }
         })?;
-        Ok((name, whole))
+        Ok((name, attribute))
     }
 
     fn tensor(&mut self, wire: &mut Wire, range: Range<u64>) -> Result<Tensor> {

@@ -17,6 +17,7 @@ use curt_ablate::run::{EngineRespondent, Respond, Respondents, ServerRespondent}
 use curt_workload::Workload;
 
 use arms::ArmArgs;
+use curt_command::attention::AttentionName;
 use curt_command::{locate, note, signal};
 use progress::View;
 
@@ -78,6 +79,9 @@ pub struct Args {
     /// Threads inside one operator. Without it, as many as there are cores, shared among the jobs.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Whether paths share one copy of their prompt's keys and values.
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    attention: AttentionName,
     /// Divides the logits, in place of the workload's.
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
@@ -155,10 +159,19 @@ fn ablate(args: Args) -> Result<()> {
     let asked = plan::asked(&plan.run, &args, &workload);
     note!("loading {}", dir.display());
     let clock = Instant::now();
-    let mut engines = vec![locate::open_engine(Some(&dir), plan.run.threads)?];
+    let mut engines = vec![locate::open_engine(
+        Some(&dir),
+        plan.run.threads,
+        args.attention,
+    )?];
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
+    plan.run.attention = Some(engines[0].attention().name().into());
     for _ in 1..args.jobs.get() {
-        engines.push(locate::open_engine(Some(&dir), plan.run.threads)?);
+        engines.push(locate::open_engine(
+            Some(&dir),
+            plan.run.threads,
+            args.attention,
+        )?);
     }
     plan.run.onnxruntime = Some(curt::session::library_info()?.version.clone());
     let cancel = signal::cancelled_by_ctrl_c();
