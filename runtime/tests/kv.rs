@@ -2,36 +2,100 @@
 
 use crate::support;
 
-use curt::Package;
-use curt::generate::{Decoder, DecoderPlan, MemoryLimits, Room, probe_row_invariance};
-use curt::kv::{KvKind, KvLayout};
-use support::{bits, decoder, largest_difference, never, plan, tiny, tokens};
+use std::path::PathBuf;
 
-/// Packages of both layouts and every precision.
-fn packages() -> Vec<(String, Package)> {
+use curt::generate::{Decoder, DecoderPlan, MemoryLimits, Room, probe_row_invariance};
+use curt::kv::{KvKind, KvLayout, KvPlan};
+use curt::{Attention, Package};
+use support::{bits, decoder, largest_difference, never, tiny, tokens};
+
+/// A package, and how its keys and values are kept.
+struct Case {
+    name: String,
+    package: Package,
+    layout: KvLayout,
+}
+
+impl Case {
+    /// A plan for rows that begin with the same `prompt` positions.
+    fn plan(&self, rows: usize, prompt: usize, capacity: usize) -> KvPlan {
+        let geometry = self.package.graph().geometry();
+        KvPlan::with_prompt(geometry, self.layout, (rows, prompt), capacity, None).unwrap()
+    }
+
+    fn decoder(&self, rows: usize, prompt: usize, capacity: usize) -> Decoder {
+        support::planned(&self.package, self.plan(rows, prompt, capacity))
+    }
+
+    fn shares(&self) -> bool {
+        self.layout == KvLayout::SharedPrompt
+    }
+
+    fn invariant(&self) -> bool {
+        let mut probed = self.decoder(6, 12, 40);
+        let prompt = tokens(&self.package, 12, 9);
+        let invariance = probe_row_invariance(&mut probed, &prompt, &[1, 4, 5, 6], 4).unwrap();
+        if self.layout == KvLayout::SharedPrompt {
+            // Attention of our own never is; what else there is in the graph may be.
+            let dense = probe_row_invariance(
+                &mut decoder(&self.package, 6, 40),
+                &prompt,
+                &[1, 4, 5, 6],
+                4,
+            );
+            assert_eq!(
+                invariance.invariant,
+                dense.unwrap().invariant,
+                "{}",
+                self.name
+            );
+        }
+        invariance.invariant
+    }
+}
+
+/// Packages of every precision in every layout that they can be run in.
+fn cases() -> Vec<Case> {
     let mut dirs: Vec<_> = support::TINY
         .iter()
         .map(|name| (name.to_string(), tiny(name)))
         .collect();
     dirs.push(("reasoner".into(), support::reasoner()));
-    dirs.into_iter()
-        .map(|(name, dir)| {
-            let package = Package::open(&dir).unwrap();
-            (name, package)
+    let open = |(name, dir): (String, PathBuf)| {
+        let graphs_own = Package::open(&dir).unwrap().graph().layout();
+        let (shared, _) = Package::open(&dir)
+            .unwrap()
+            .graph()
+            .attention(Attention::Shared);
+        let mut layouts = vec![graphs_own, shared];
+        layouts.dedup();
+        layouts.into_iter().map(move |layout| Case {
+            name: format!("{name}, {layout:?}"),
+            package: Package::open(&dir).unwrap(),
+            layout,
         })
-        .collect()
+    };
+    dirs.into_iter().flat_map(open).collect()
 }
 
 #[test]
 fn both_layouts_are_found_from_the_graph() {
-    for (name, package) in packages() {
+    let mut shared = 0;
+    for Case {
+        name,
+        package,
+        layout,
+    } in cases()
+    {
         let expected = if name.contains("growing") {
             KvLayout::Growing
         } else {
             KvLayout::Shared
         };
         assert_eq!(package.graph().layout(), expected, "{name}");
+        shared += usize::from(layout == KvLayout::SharedPrompt);
     }
+    assert_eq!(shared, 10, "every graph whose operator appends in place");
 }
 
 #[test]
@@ -39,14 +103,16 @@ fn a_forked_row_continues_as_a_freshly_prefilled_one() {
     if !support::library_or_skip("a_forked_row_continues_as_a_freshly_prefilled_one") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 21, 1);
-        let mut one = decoder(&package, 1, 40);
+    for case in cases() {
+        let prompt = tokens(&case.package, 21, 1);
+        let mut one = case.decoder(1, 21, 40);
         one.prefill(&prompt, &never()).unwrap();
-        let mut many = decoder(&package, 5, 40);
+        one.fork(1, &never()).unwrap();
+        let mut many = case.decoder(5, 21, 40);
         many.prefill(&prompt, &never()).unwrap();
         many.fork(5, &never()).unwrap();
-        let invariant = invariant(&package);
+        let invariant = case.invariant();
+        let name = &case.name;
         for step in 0..6u32 {
             // Row 3 goes the way of the single row; the others go elsewhere.
             let mine = (step * 31 + 7) % 200;
@@ -61,7 +127,7 @@ fn a_forked_row_continues_as_a_freshly_prefilled_one() {
                 })
                 .collect();
             many.step(&fed, &never()).unwrap();
-            compare(&name, invariant, one.logits(0), many.logits(3));
+            compare(name, invariant, one.logits(0), many.logits(3));
         }
     }
 }
@@ -71,10 +137,11 @@ fn after_a_rewind_it_is_as_if_one_had_never_gone_there() {
     if !support::library_or_skip("after_a_rewind_it_is_as_if_one_had_never_gone_there") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 17, 2);
-        let mut straight = decoder(&package, 3, 40);
-        let mut detour = decoder(&package, 3, 40);
+    for case in cases() {
+        let name = &case.name;
+        let prompt = tokens(&case.package, 17, 2);
+        let mut straight = case.decoder(3, 17, 40);
+        let mut detour = case.decoder(3, 17, 40);
         for decoder in [&mut straight, &mut detour] {
             decoder.prefill(&prompt, &never()).unwrap();
             decoder.fork(3, &never()).unwrap();
@@ -104,20 +171,26 @@ fn dropping_rows_leaves_the_others_as_they_were() {
     if !support::library_or_skip("dropping_rows_leaves_the_others_as_they_were") {
         return;
     }
-    for (name, package) in packages() {
-        let invariant = invariant(&package);
-        let prompt = tokens(&package, 19, 3);
-        let mut all = decoder(&package, 6, 40);
-        let mut some = decoder(&package, 6, 40);
+    for case in cases() {
+        let (name, package) = (&case.name, &case.package);
+        let invariant = case.invariant();
+        let prompt = tokens(package, 19, 3);
+        let mut all = case.decoder(6, 19, 40);
+        let mut some = case.decoder(6, 19, 40);
         for decoder in [&mut all, &mut some] {
             decoder.prefill(&prompt, &never()).unwrap();
             decoder.fork(6, &never()).unwrap();
             decoder.step(&[10, 20, 30, 40, 50, 60], &never()).unwrap();
         }
-        // Rows 1 and 3 go: those beyond the new end take their places.
+        // Rows 1 and 3 go: those beyond the new end take their places, where they are copied.
         let mut rows = Vec::new();
         some.keep_rows(&[0, 2, 4, 5], &mut rows).unwrap();
-        assert_eq!(rows, [0, 4, 2, 5]);
+        let expected = if case.shares() {
+            [0, 2, 4, 5]
+        } else {
+            [0, 4, 2, 5]
+        };
+        assert_eq!(rows, expected);
         some.release_dropped();
         for step in 0..4u32 {
             let token = |row: usize| (row as u32 * 13 + step) % 200;
@@ -126,9 +199,9 @@ fn dropping_rows_leaves_the_others_as_they_were() {
             let fed: Vec<u32> = rows.iter().map(|&row| token(row)).collect();
             some.step(&fed, &never()).unwrap();
             for (place, &row) in rows.iter().enumerate() {
-                compare(&name, invariant, all.logits(row), some.logits(place));
+                compare(name, invariant, all.logits(row), some.logits(place));
                 if invariant {
-                    assert_same_kv(&name, &package, (&all, row), (&some, place));
+                    assert_same_kv(name, package, (&all, row), (&some, place));
                 }
             }
         }
@@ -175,11 +248,16 @@ fn views_show_what_the_graph_wrote() {
     if !support::library_or_skip("views_show_what_the_graph_wrote") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 9, 4);
-        let mut shorter = decoder(&package, 2, 12);
-        shorter.prefill(&prompt[..8], &never()).unwrap();
-        let mut longer = decoder(&package, 2, 30);
+    for case in cases() {
+        let (name, package) = (&case.name, &case.package);
+        let prompt = tokens(package, 9, 4);
+        let mut shorter = case.decoder(2, 6, 12);
+        shorter.prefill(&prompt[..6], &never()).unwrap();
+        // In two segments, where they are shared.
+        shorter.fork(1, &never()).unwrap();
+        shorter.step(&prompt[6..7], &never()).unwrap();
+        shorter.step(&prompt[7..8], &never()).unwrap();
+        let mut longer = case.decoder(2, 9, 30);
         longer.prefill(&prompt, &never()).unwrap();
         let geometry = package.graph().geometry();
         for layer in 0..geometry.layers {
@@ -205,7 +283,7 @@ fn views_show_what_the_graph_wrote() {
                             // Keys and values of a position do not look ahead; other shapes may round differently.
                             let difference = (a.unwrap() - b.unwrap()).abs();
                             assert!(
-                                difference < tolerance(&name).max(1e-3),
+                                difference < tolerance(name).max(1e-3),
                                 "{name}: {difference}"
                             );
                             nonzero += usize::from(a != Some(0.0));
@@ -228,12 +306,13 @@ fn prefill_in_one_piece_agrees_with_prefill_and_decode() {
     if !support::library_or_skip("prefill_in_one_piece_agrees_with_prefill_and_decode") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 48, 5);
-        let mut whole = decoder(&package, 1, 64);
+    for case in cases() {
+        let name = &case.name;
+        let prompt = tokens(&case.package, 48, 5);
+        let mut whole = case.decoder(1, 48, 64);
         whole.prefill(&prompt, &never()).unwrap();
         for split in [1, 13, 40, 47] {
-            let mut parts = decoder(&package, 1, 64);
+            let mut parts = case.decoder(1, 48, 64);
             parts.prefill(&prompt[..split], &never()).unwrap();
             for &token in &prompt[split..] {
                 parts.step(&[token], &never()).unwrap();
@@ -241,7 +320,7 @@ fn prefill_in_one_piece_agrees_with_prefill_and_decode() {
             let difference = largest_difference(whole.logits(0), parts.logits(0));
             println!("{name}, split at {split}: {difference:.2e}");
             assert!(
-                difference <= tolerance(&name),
+                difference <= tolerance(name),
                 "{name}, split at {split}: {difference}"
             );
         }
@@ -255,16 +334,22 @@ fn a_prompt_longer_than_one_prefill_step_agrees_with_decoding_it() {
         return;
     }
     // One step takes 512 tokens: one token more, and a second step of many.
-    for name in [
-        "tiny-llama-fp32",
-        "tiny-llama-growing-fp32",
-        "tiny-qwen3-fp32",
-    ] {
-        let package = Package::open(&tiny(name)).unwrap();
+    for case in cases() {
+        let name = &case.name;
+        if ![
+            "tiny-llama-fp32",
+            "tiny-llama-growing-fp32",
+            "tiny-qwen3-fp32",
+        ]
+        .iter()
+        .any(|wanted| name.starts_with(wanted))
+        {
+            continue;
+        }
         for length in [513, 600] {
-            let prompt = tokens(&package, length, 7);
-            let mut stepped = decoder(&package, 1, length);
-            let mut whole = decoder(&package, 1, length);
+            let prompt = tokens(&case.package, length, 7);
+            let mut stepped = case.decoder(1, length, length);
+            let mut whole = case.decoder(1, length, length);
             whole.prefill(&prompt, &never()).unwrap();
             stepped.prefill(&prompt[..100], &never()).unwrap();
             for &token in &prompt[100..] {
@@ -286,16 +371,17 @@ fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
     if !support::library_or_skip("a_cache_that_grows_keeps_what_it_was_told_to_keep") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 20, 6);
-        let mut grown = decoder(&package, 1, 20);
+    for case in cases() {
+        let name = &case.name;
+        let prompt = tokens(&case.package, 20, 6);
+        let mut grown = case.decoder(1, 20, 20);
         grown.prefill(&prompt, &never()).unwrap();
         assert!(
             grown.step(&[1], &never()).is_err(),
             "{name}: the cache is full"
         );
-        grown.restart(plan(&package, 4, 50), 15, None).unwrap();
-        let mut rewound = decoder(&package, 4, 50);
+        grown.restart(case.plan(4, 15, 50), 15, None).unwrap();
+        let mut rewound = case.decoder(4, 15, 50);
         rewound.prefill(&prompt, &never()).unwrap();
         rewound.rewind(15).unwrap();
         for decoder in [&mut grown, &mut rewound] {
@@ -314,7 +400,7 @@ fn a_cache_that_grows_keeps_what_it_was_told_to_keep() {
 /// Not a bound for every model: where activations are quantised, a rounding difference can move one of them to the next
 /// of its 255 steps, and on SmolLM2 that is seen to move logits by more than 1. In these packages none is near enough.
 fn tolerance(package: &str) -> f32 {
-    if package.ends_with("fp32") {
+    if package.contains("fp32") {
         F32_SPLIT
     } else {
         QUANTISED_SPLIT
@@ -323,13 +409,6 @@ fn tolerance(package: &str) -> f32 {
 
 const F32_SPLIT: f32 = 2.7e-5;
 const QUANTISED_SPLIT: f32 = 8.6e-6;
-
-fn invariant(package: &Package) -> bool {
-    let mut probed = decoder(package, 6, 40);
-    probe_row_invariance(&mut probed, &tokens(package, 12, 9), &[1, 4, 5, 6], 4)
-        .unwrap()
-        .invariant
-}
 
 /// Bit-identical where rows do not depend on their batch; elsewhere within the precision's tolerance, and said so.
 fn compare(name: &str, invariant: bool, expected: &[f32], got: &[f32]) {
@@ -353,13 +432,14 @@ fn assert_same_kv(name: &str, package: &Package, a: (&Decoder, usize), b: (&Deco
             let right = b.0.kv().host_view(&layers).unwrap();
             let left = left.row(layer, kind, a.1).unwrap();
             let right = right.row(layer, kind, b.1).unwrap();
-            let (left, right) = (&left.segments()[0], &right.segments()[0]);
-            for head in 0..geometry.kv_heads {
-                assert_eq!(
-                    left.head(head),
-                    right.head(head),
-                    "{name}: {kind:?} of layer {layer}"
-                );
+            for (left, right) in left.segments().iter().zip(right.segments()) {
+                for head in 0..geometry.kv_heads {
+                    assert_eq!(
+                        left.head(head),
+                        right.head(head),
+                        "{name}: {kind:?} of layer {layer}"
+                    );
+                }
             }
         }
     }
@@ -370,9 +450,10 @@ fn a_fork_that_is_cancelled_leaves_row_0_alone() {
     if !support::library_or_skip("a_fork_that_is_cancelled_leaves_row_0_alone") {
         return;
     }
-    for (name, package) in packages() {
-        let prompt = tokens(&package, 9, 2);
-        let mut decoder = decoder(&package, 4, 12);
+    for case in cases() {
+        let name = &case.name;
+        let prompt = tokens(&case.package, 9, 2);
+        let mut decoder = case.decoder(4, 9, 12);
         decoder.prefill(&prompt, &never()).unwrap();
         let before = decoder.logits(0).to_vec();
         decoder.fork(2, &never()).unwrap();
@@ -384,7 +465,7 @@ fn a_fork_that_is_cancelled_leaves_row_0_alone() {
         decoder.rewind(8).unwrap();
         decoder.step(&prompt[8..], &never()).unwrap();
         let difference = largest_difference(&before, decoder.logits(0));
-        assert!(difference <= tolerance(&name), "{name}: {difference}");
+        assert!(difference <= tolerance(name), "{name}: {difference}");
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use curt::generate::Decoder;
 use curt::kv::KvPlan;
 use curt::session::{LibraryOptions, SessionOptions};
-use curt::{CancelToken, Engine, EngineOptions, Package};
+use curt::{Attention, CancelToken, Engine, EngineOptions, Package};
 
 /// Tiny random-weight packages, committed with the recipe that makes them.
 pub const TINY: [&str; 10] = [
@@ -88,18 +88,14 @@ pub fn invariant_or_skip(engine: &mut Engine, test: &str) -> bool {
     invariant
 }
 
-/// A decoder for `rows` rows of `capacity_tokens` positions. One thread: tests run beside each other, and ONNX Runtime's
-/// threads spin while they wait.
+/// A decoder for `rows` rows of `capacity_tokens` positions, each with all of its own. One thread: tests run beside each
+/// other, and ONNX Runtime's threads spin while they wait.
 pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decoder {
-    let graph = package.graph();
-    let plan = KvPlan::new(
-        graph.geometry(),
-        graph.layout(),
-        rows,
-        capacity_tokens,
-        None,
-    )
-    .unwrap();
+    planned(package, plan(package, rows, capacity_tokens))
+}
+
+/// A decoder of that plan, as [`decoder`].
+pub fn planned(package: &Package, plan: KvPlan) -> Decoder {
     let options = SessionOptions {
         threads: Some(1),
         ..SessionOptions::default()
@@ -107,16 +103,17 @@ pub fn decoder(package: &Package, rows: usize, capacity_tokens: usize) -> Decode
     Decoder::open(package, plan, &options).unwrap()
 }
 
-/// An engine of one thread, as [`decoder`].
+/// An engine of one thread that computes what ONNX Runtime's own attention does.
 pub fn engine(dir: impl AsRef<Path>) -> Engine {
     let options = EngineOptions {
         threads: Some(1),
+        attention: Attention::Dense,
         ..EngineOptions::default()
     };
     Engine::open(dir, &options).unwrap()
 }
 
-/// A plan for the same package.
+/// A plan for the package, in which each row has all its positions.
 pub fn plan(package: &Package, rows: usize, capacity_tokens: usize) -> KvPlan {
     let graph = package.graph();
     KvPlan::new(

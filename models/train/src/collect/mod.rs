@@ -87,7 +87,7 @@ pub fn collect(
         .first_mut()
         .ok_or_else(|| Error::option("jobs", "at least 1", 0))?;
     validate_check_points(&options.check_at)?;
-    let settings = Settings::of(first.package(), workload, options)?;
+    let settings = Settings::of(first, workload, options)?;
     let part = workload.part(options.part);
     let items = &part[..options.limit.unwrap_or(part.len()).min(part.len())];
     std::fs::create_dir_all(&options.dir)

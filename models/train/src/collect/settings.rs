@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use curt::{Package, SamplingDefaults};
+use curt::{Engine, SamplingDefaults};
 use curt_workload::{Part, Workload};
 
 use super::CollectOptions;
@@ -11,15 +11,16 @@ use crate::dataset::{HELD_OUT_PART, PATHS_FILE, Places, SETTINGS_FILE, Settings,
 use crate::error::{Error, Result};
 
 impl Settings {
-    /// The settings of `options` for `package` and `workload`. Reads every weight, for the fingerprint.
+    /// The settings of `options` for `workload` and the package of `engine`. Reads every weight, for the fingerprint.
     ///
     /// # Errors
     /// [`Error::Option`] for options outside their range, or sampling that neither prompt nor package state.
     pub(super) fn of(
-        package: &Package,
+        engine: &Engine,
         workload: &Workload,
         options: &CollectOptions,
     ) -> Result<Self> {
+        let package = engine.package();
         if options.paths < 2 {
             return Err(Error::option(
                 "paths",
@@ -66,6 +67,10 @@ impl Settings {
             prefix_tokens: prefixes.clone(),
             rollouts: options.rollouts,
             onnxruntime: Some(curt::session::library_info()?.version),
+            attention: {
+                let attention = engine.attention();
+                attention.shared.then(|| attention.name().into())
+            },
             sampling: SamplingDefaults {
                 temperature: Some(stated.temperature.ok_or_else(|| needed("temperature"))?),
                 top_k: Some(stated.top_k.unwrap_or(neutral.top_k as u32)),

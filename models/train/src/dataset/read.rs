@@ -149,6 +149,7 @@ pub(crate) mod tests {
                 prefix_tokens: Vec::new(),
                 rollouts: 0,
                 onnxruntime: None,
+                attention: None,
                 sampling: SamplingDefaults {
                     temperature: Some(1.0),
                     max_tokens: Some(9),

@@ -43,6 +43,9 @@ pub struct Settings {
     /// folders begun before it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<String>,
+    /// `shared` where paths had one copy of their prompt's keys and values; else each had its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
     /// How tokens are drawn, with nothing left open: `curt collect` fills in every field.
     pub sampling: SamplingDefaults,
     /// Where package and workload lay. Not compared: a moved folder is the same folder.

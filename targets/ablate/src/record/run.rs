@@ -76,8 +76,7 @@ pub struct Run {
     /// Most bytes of KV cache, where they were set: an item that needs more fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_kv_bytes: Option<u64>,
-    /// Which attention ran: `shared`, one copy of a prompt for all its paths, or `dense`. Records of before 2026-11-28 do
-    /// not say, and were dense.
+    /// `shared` where paths had one copy of their prompt's keys and values; else each had its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
     /// Version of ONNX Runtime, whose kernels decide the last digits of a logit. Records written before 2026-11-27 have

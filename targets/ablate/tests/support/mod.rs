@@ -89,6 +89,7 @@ pub fn run_of(items: usize, measure: Measure) -> Run {
         threads: None,
         jobs: None,
         max_kv_bytes: None,
+        attention: None,
         onnxruntime: Some("0".into()),
         sampling: curt::SamplingDefaults::default(),
         baseline: "full".into(),

@@ -165,7 +165,8 @@ fn ablate(args: Args) -> Result<()> {
         args.attention,
     )?];
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
-    plan.run.attention = Some(engines[0].attention().name().into());
+    let attention = engines[0].attention();
+    plan.run.attention = attention.shared.then(|| attention.name().into());
     for _ in 1..args.jobs.get() {
         engines.push(locate::open_engine(
             Some(&dir),
