@@ -134,7 +134,8 @@ fn split_attention_reads_nothing_beyond_the_last_key() {
                 variant
                     .attend(queries, cache, positions, head_dim, None, scratch, states)
                     .unwrap();
-                variant.merge(states, &states.to_vec(), head_dim).unwrap();
+                let others = states.to_vec();
+                variant.merge(states, &others, head_dim).unwrap();
                 variant.finish(states, head_dim, out).unwrap();
                 assert!(out.iter().all(|x| x.is_finite()));
             }

@@ -372,6 +372,7 @@ impl Node {
             (None, None) => None,
             _ => return Err("tables of cosines and of sines, or neither".into()),
         };
+        let mut out = output(context, [rows, positions, own]).map_err(words)?;
         let step = AttentionStep {
             node,
             shape: [rows, positions],
@@ -379,7 +380,8 @@ impl Node {
             keys,
             values,
             rotation,
-            out: output(context, [rows, positions, own]).map_err(words)?,
+            // SAFETY: just made, for this call alone, and all of it has been written.
+            out: unsafe { out.as_mut() },
         };
         // Held during the call: nobody else reaches what is lent.
         let lent = self.slot.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -463,13 +465,13 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The node's output, of that shape.
-fn output<'a>(context: &'a ComputeContext, shape: [usize; 3]) -> Result<&'a mut [f32]> {
+/// The node's output, of that shape: where its elements lie, all zeros.
+fn output(context: &ComputeContext, shape: [usize; 3]) -> Result<NonNull<[f32]>> {
     let action = "making an operator's output";
     let dims = shape.map(|n| n as i64);
     let (mut value, mut data) = (std::ptr::null_mut(), std::ptr::null_mut());
-    let elements = shape.iter().product();
-    // SAFETY: as in `Input::of`; the library makes a tensor of f32 of this shape, which nothing else refers to yet.
+    // SAFETY: as in `Input::of`; the library makes a tensor of f32 of this shape, which nothing else refers to yet. What it
+    // holds the library does not say.
     unsafe {
         let made = (ort::api().KernelContext_GetOutput)(
             context.ptr().cast_mut(),
@@ -480,11 +482,14 @@ fn output<'a>(context: &'a ComputeContext, shape: [usize; 3]) -> Result<&'a mut 
         );
         done(made, action)?;
         done((ort::api().GetTensorMutableData)(value, &mut data), action)?;
-        if data.is_null() {
-            return Ok(&mut []);
-        }
-        // The library does not say what it holds; every caller reads results alone.
-        std::ptr::write_bytes(data.cast::<f32>(), 0, elements);
-        Ok(std::slice::from_raw_parts_mut(data.cast(), elements))
+        let start = NonNull::new(data.cast::<f32>());
+        let elements = if start.is_some() {
+            shape.iter().product()
+        } else {
+            0
+        };
+        let start = start.unwrap_or(NonNull::dangling());
+        start.write_bytes(0, elements);
+        Ok(NonNull::slice_from_raw_parts(start, elements))
     }
 }
