@@ -7,10 +7,11 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use curt::Package;
 use curt::generate::Sampling;
+use curt::kv::KvPlan;
 use curt::paths::{Ending, Launch, Launched, Next, PathId, TokenSource, Watch, launch};
-use support::{decoder, never, tokens};
+use curt::{Attention, Package};
+use support::{decoder, never, planned, tokens};
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
@@ -100,8 +101,13 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
     ] {
         let package = Package::open(&support::tiny(name)).unwrap();
         let prompt = tokens(&package, 24, 1);
-        let mut decoder = decoder(&package, 8, 24 + 40);
-        for sampling in samplings {
+        let graph = package.graph();
+        let (layout, _) = graph.attention(Attention::Shared);
+        let plan = KvPlan::with_prompt(graph.geometry(), layout, (8, 24), 24 + 40, None).unwrap();
+        let mut decoders = [decoder(&package, 8, 24 + 40), planned(&package, plan)];
+        let runs = (0..2).flat_map(|which| samplings.map(|sampling| (which, sampling)));
+        for (which, sampling) in runs {
+            let decoder = &mut decoders[which];
             decoder.rewind(0).unwrap();
             decoder.keep_first_row();
             decoder.prefill(&prompt, &never()).unwrap();
@@ -122,7 +128,7 @@ fn no_step_allocates_whatever_the_sampling_and_however_many_paths_end() {
             };
             // Counts at the first and at the last token of each path lie around all steps between.
             let mut counts = Counts(Vec::with_capacity(8 * 40));
-            launch(&mut decoder, &launched, &mut EndsApart, &mut counts)
+            launch(decoder, &launched, &mut EndsApart, &mut counts)
                 .and_then(Launched::whole)
                 .unwrap();
             let counts = counts.0;

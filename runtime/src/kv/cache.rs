@@ -1,6 +1,5 @@
 //! Keys and values of all layers, in memory that curt owns.
 
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use curt_kernels::Dtype;
@@ -10,27 +9,8 @@ use curt_session::{CancelToken, Memory};
 use super::dense::DenseKv;
 use super::refuse::{check_index, shape};
 use super::shared::SharedKv;
-use super::{KvGeometry, KvLayout, KvPlan, KvRow};
+use super::{KvGeometry, KvKind, KvLayout, KvPlan, KvRow, KvTensor};
 use crate::error::Result;
-
-/// Keys or values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvKind {
-    /// Keys, as the model caches them (after the rotary embedding, in the exports seen).
-    Key,
-    /// Values.
-    Value,
-}
-
-/// Where a graph reads or writes the keys or values of one layer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KvTensor {
-    pub(crate) memory: Memory,
-    pub(crate) start: NonNull<u8>,
-    pub(crate) bytes: usize,
-    /// `[rows, kv_heads, positions, head_dim]`
-    pub(crate) shape: [i64; 4],
-}
 
 /// Keys and values of every layer for up to `plan.rows` rows, all of the same length.
 pub struct KvCache {

@@ -3,9 +3,8 @@
 use curt_kernels::KvView;
 use curt_session::CancelToken;
 
-use super::cache::KvTensor;
 use super::refuse::shape;
-use super::{KvGeometry, KvKind, KvLayout, KvPlan, KvRow, Slab};
+use super::{KvGeometry, KvKind, KvLayout, KvPlan, KvRow, KvTensor, Slab};
 use crate::error::Result;
 
 /// Keys and values of every layer for up to `plan.rows` rows, all of the same length.

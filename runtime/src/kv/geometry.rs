@@ -2,6 +2,15 @@
 
 use curt_kernels::Dtype;
 
+/// Keys or values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KvKind {
+    /// Keys, as the model caches them (after the rotary embedding, in the exports seen).
+    Key,
+    /// Values.
+    Value,
+}
+
 /// How a graph takes and gives back its keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvLayout {

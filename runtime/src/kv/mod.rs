@@ -9,11 +9,12 @@ mod refuse;
 mod row;
 mod shared;
 mod slab;
+mod tensor;
 
-pub(crate) use cache::KvTensor;
-pub use cache::{KvCache, KvKind};
-pub use geometry::{KvGeometry, KvLayout};
+pub use cache::KvCache;
+pub use geometry::{KvGeometry, KvKind, KvLayout};
 pub use host::HostView;
 pub use plan::KvPlan;
 pub use row::KvRow;
 pub(crate) use slab::Slab;
+pub(crate) use tensor::KvTensor;

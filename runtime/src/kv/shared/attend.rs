@@ -34,8 +34,9 @@ impl Attention for SharedKv {
     fn attend(&mut self, step: AttentionStep<'_>, threads: &Threads<'_>) -> Outcome {
         let begun = Instant::now();
         let shape = Shape::of(self, &step)?;
-        let mut buffer = std::mem::take(&mut self.workers.step);
+        self.node = Some(shape.node);
         let needed = shape.query_elements() + shape.state_elements();
+        let mut buffer = std::mem::take(&mut self.workers.step);
         if buffer.len() < needed {
             buffer.resize(needed, 0.0);
         }
@@ -173,6 +174,26 @@ impl Shape {
 }
 
 impl SharedKv {
+    /// Makes room for steps of one position of each row, so that none of them allocates.
+    pub(super) fn reserve(&mut self) {
+        let Some(node) = self.node else { return };
+        let shape = Shape {
+            node,
+            rows: self.rows(),
+            count: 1,
+            group: node.heads / node.kv_heads,
+            first: self.prompt_len,
+            prompt: self.prompt_len,
+            suffix: 1,
+            to_suffix: true,
+            chunk: SplitAttention::chunk(node.head_dim),
+        };
+        let needed = shape.query_elements() + shape.state_elements();
+        if self.workers.step.len() < needed {
+            self.workers.step.resize(needed, 0.0);
+        }
+    }
+
     /// Rotates queries, keys and values of the new positions to where they are read: the queries to `queries`, multiplied
     /// by the scale and by log₂ e, and keys and values to the cache.
     fn append(

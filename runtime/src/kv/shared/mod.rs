@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use curt_kernels::{Dtype, KvView, SplitAttention};
 use curt_session::CancelToken;
+use curt_session::attention::AttentionNode;
 
 use super::refuse::shape;
 use super::{KvGeometry, KvKind, KvPlan, KvRow, Slab};
@@ -36,6 +37,8 @@ pub(super) struct SharedKv {
     capacity_tokens: usize,
     attention: SplitAttention,
     workers: Workers,
+    /// The node that was answered last: all of a graph have the same sizes.
+    node: Option<AttentionNode>,
     /// What attention has taken.
     spent: Duration,
 }
@@ -129,6 +132,7 @@ impl SharedKv {
             capacity_tokens: plan.capacity_tokens,
             workers: Workers::new(geometry.head_dim),
             attention,
+            node: None,
             spent: Duration::ZERO,
             geometry,
         })
@@ -189,6 +193,7 @@ impl SharedKv {
         self.places.clear();
         self.places.extend(0..rows);
         self.forked = true;
+        self.reserve();
         Ok(())
     }
 
