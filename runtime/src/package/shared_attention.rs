@@ -105,6 +105,9 @@ impl DecoderGraph {
         if !self.model.functions.is_empty() {
             return Some("its graph has operators of its own".into());
         }
+        if self.use_cache_branch.is_some() {
+            return Some("its graph has a branch without a cache".into());
+        }
         let body = |node: &Node| node.attributes.iter().any(|(_, a)| *a == Attribute::Body);
         if graph.nodes.iter().any(body) {
             return Some("its graph has conditions or loops".into());
