@@ -1,9 +1,9 @@
 //! `curt-bench head`: the KV stop head's pooling, beside the machine's own speed and beside other ways to compute it.
 
-mod machine;
+pub mod machine;
 mod measure;
 mod onnx;
-mod peers;
+pub mod peers;
 mod problem;
 mod record;
 
