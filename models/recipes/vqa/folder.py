@@ -13,9 +13,8 @@ import onnx
 from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
-from configuration import ModelConfig, replacing, write_json
-from graphs import Attention, decoder, embed_tokens, vision_encoder
-from quantize import Blocks, Precision, restored
+from configuration import Attention, ModelConfig, Precision, replacing, write_json
+from graphs import decoder, embed_tokens, vision_encoder
 from vocabulary import CHAT_TEMPLATE, END_ID, IMAGE_ID, IMAGE_TOKENS, PAD_ID, SPECIAL, START_ID
 
 Array = np.ndarray

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from quantize import Precision, quantized
+from configuration import Attention, Precision
+from quantize import quantized
 
 Array = np.ndarray
 Weights = Mapping[str, Array]  # Hugging Face names
-Attention = Literal["growing", "grouped"]
 
 OPSET = 21  # the newest whose operators every ONNX Runtime since 1.18 knows
 MASKED = np.float32(np.finfo(np.float32).min)  # what transformers adds to the score of a masked position

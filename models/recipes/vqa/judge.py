@@ -77,6 +77,8 @@ def judge(
     prompts = [prompt(item["question"]) for item in items]
     for place, ids in enumerate(prompts):
         by_length[len(ids)].append(place)
+    for places in by_length.values():
+        places.sort(key=lambda place: kind_of(items[place]["id"]))  # responses of a kind are about as long
     chunks = [places[i : i + rows] for places in by_length.values() for i in range(0, len(places), rows)]
     for places in tqdm(chunks, desc=f"{part}, {view}"):
         seen = np.stack([features[items[p]["image"]] for p in places]) if features else None

@@ -29,6 +29,7 @@ QUESTIONS: dict[Part, int] = {"held-out": 4, "train": 6}  # a picture
 HANDS: dict[Part, Hand] = {"held-out": "held-out", "train": "calibration"}
 DRAWS = 60  # of one kind, before another is taken
 RENDERED_TOGETHER = 50
+SAMPLE_SIDE, SAMPLE_THINGS = 384, 6
 QUALITY = 75  # of the JPEG files; colours are kept in full resolution
 
 # Of a hundred questions.
@@ -141,11 +142,33 @@ def write_pictures(out: Path, part: Part) -> None:
                 Image.fromarray(picture).save(temporary, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
 
 
+def write_sample(path: Path) -> None:
+    """A larger picture for the demo, which a processor has to shrink; it shows something red, which the prompt file asks about."""
+    import torch
+    from PIL import Image
+
+    from render import Renderer, scenes_of
+
+    rng = random.Random(f"vqa sample {SEED}")
+    sheet = draw_sheet(rng, "held-out")
+    while len(sheet) < SAMPLE_THINGS or not any(thing.color == "red" for thing in sheet):
+        sheet = draw_sheet(rng, "held-out")
+    renderer = Renderer(torch.device("cpu"), SAMPLE_SIDE)
+    pixels = renderer(scenes_of([sheet], rng, "held-out"), torch.Generator().manual_seed(SEED)).pixels[0]
+    with replacing(path) as temporary:
+        Image.fromarray(pixels.byte().permute(1, 2, 0).numpy()).save(temporary, "JPEG", quality=QUALITY)
+    print(path.name, "shows", "; ".join(f"{thing.place}: {thing.color} {thing.shape} {thing.digit}" for thing in sheet))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the workload of the vision package.")
     parser.add_argument("--out", type=Path, default=WORKLOAD, help="folder to write to")
     parser.add_argument("--texts", action="store_true", help="leave the pictures as they are")
+    parser.add_argument("--sample", action="store_true", help="write the package's sample picture instead")
     arguments = parser.parse_args()
+    if arguments.sample:
+        write_sample(PACKAGE / "sample.jpg")
+        return
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts().items():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 Array = np.ndarray
-Precision = Literal["f32", "int8", "int4"]
 
 
 @dataclass(frozen=True)

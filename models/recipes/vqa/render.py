@@ -100,7 +100,9 @@ class Renderer:
 
     @torch.no_grad()
     def __call__(self, scenes: Scenes, generator: torch.Generator) -> Pictures:
-        return Shot(self, scenes, generator).taken()
+        # Pictures are the same in every precision the model is trained in.
+        with torch.autocast(self.device.type, enabled=False):
+            return Shot(self, scenes, generator).taken()
 
 
 class Shot:
