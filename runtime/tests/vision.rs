@@ -523,6 +523,26 @@ fn image_tokens_and_features_agree_or_nothing_is_asked() {
 }
 
 #[test]
+fn a_processor_that_does_not_fit_its_graphs_is_named() {
+    if !support::library_or_skip("a_processor_that_does_not_fit_its_graphs_is_named") {
+        return;
+    }
+    let refusal = |name: &str, field: &str, value: Value| {
+        let dir = copy("tiny-idefics3");
+        edit(dir.path(), name, |json| json[field] = value);
+        let mut engine = support::engine(dir.path());
+        let question = Question::from("what is it?").about([file("dot.png")]);
+        let error = engine.ask(&question, &options(), &mut |_| {}).unwrap_err();
+        error.to_string()
+    };
+    let tokens = refusal("processor_config.json", "image_seq_len", 5.into());
+    support::assert_names(&tokens, &["one for each image feature", "68", "85"]);
+    let edge = serde_json::json!({"longest_edge": 64});
+    let size = refusal("preprocessor_config.json", "max_image_size", edge);
+    support::assert_names(&size, &["vision_encoder.onnx", "pixel_values", "64", "32"]);
+}
+
+#[test]
 fn files_of_several_types_are_chosen_among() {
     let dir = copy("tiny-idefics3");
     let onnx = dir.path().join("onnx");
@@ -533,6 +553,11 @@ fn files_of_several_types_are_chosen_among() {
     let chosen = |dtype: Option<&str>| -> Result<String, String> {
         let package = Package::open_as(dir.path(), dtype).map_err(|e| e.to_string())?;
         let report = package.report().unwrap();
+        let images = report.images.unwrap();
+        assert_eq!(
+            images,
+            "squares of 32 pixels, and the whole in one, 4 tokens each"
+        );
         Ok(report.files[0].0.clone())
     };
     assert_eq!(chosen(None).unwrap(), "decoder_model_merged_q4.onnx");

@@ -186,8 +186,10 @@ impl Engine {
             capacity_tokens: prompt.len() + most_tokens.max(begun.len() + 1),
         };
         let plan = match self.plan(room, options.max_kv_bytes) {
-            // What has seen the images is not needed any more.
-            Err(Error::Capacity { .. }) if self.sight.release() => {
+            // What has seen the images is not needed any more; a limit of its own on keys and values it does not help.
+            Err(Error::Capacity { .. })
+                if options.max_kv_bytes.is_none() && self.sight.release() =>
+            {
                 self.plan(room, options.max_kv_bytes)?
             }
             planned => planned?,

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Attention, AttentionReport, Package, onnx, read_model};
+use super::{
+    Attention, AttentionReport, ImageProcessor, Package, Tiling, Wording, onnx, read_model,
+};
 use crate::error::Result;
 use crate::files;
 
@@ -27,7 +29,7 @@ pub struct LoadReport {
     pub model_type: String,
     /// Files of the graph and its weights, with their bytes.
     pub files: Vec<(String, u64)>,
-    /// Weights by how they are stored, most first.
+    /// Weights of all graphs by how they are stored, most first.
     pub quantized: Vec<QuantizedWeights>,
     /// Transformer blocks.
     pub layers: usize,
@@ -54,6 +56,9 @@ pub struct LoadReport {
     /// Where the chat template stands. Without one, messages are their texts, one a line, and the tokenizer adds its own
     /// tokens (BOS).
     pub chat_template: Option<String>,
+    /// What an image becomes, where the package takes images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
     /// The package brings a prompt of its own.
     pub prompt_file: bool,
     /// What the package says of its licence.
@@ -71,7 +76,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         dir: package.dir.display().to_string(),
         model_type: package.model_type().into(),
         files: files(package)?,
-        quantized: quantized(&graph.model.graph),
+        quantized: quantized(package)?,
         layers: geometry.layers,
         kv_heads: geometry.kv_heads,
         head_dim: geometry.head_dim,
@@ -92,6 +97,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
             .map(|id| (id, package.text.token(id).unwrap_or_default()))
             .collect(),
         chat_template: package.template.as_ref().map(|t| file_name(t.file())),
+        images: package.image_processor().map(images),
         prompt_file: package.prompt.is_some(),
         licence: licence(&package.dir)?,
         notes: package.notes().to_vec(),
@@ -123,8 +129,42 @@ fn files(package: &Package) -> Result<Vec<(String, u64)>> {
         .collect()
 }
 
-/// Weights by how they are stored, from the operators that read them.
-fn quantized(graph: &onnx::Graph) -> Vec<QuantizedWeights> {
+/// What an image becomes.
+fn images(processor: &ImageProcessor) -> String {
+    let tokens = match processor.wording {
+        Wording::Plain => String::new(),
+        Wording::Tiles { tokens } => format!(", {tokens} tokens each"),
+    };
+    match processor.tiling {
+        Tiling::Split(edge) => format!("squares of {edge} pixels, and the whole in one{tokens}"),
+        Tiling::Square(edge) => format!("one square of {edge} pixels{tokens}"),
+        Tiling::One { .. } => "one tile".into(),
+    }
+}
+
+/// Weights of every graph by how they are stored.
+fn quantized(package: &Package) -> Result<Vec<QuantizedWeights>> {
+    let mut histogram: BTreeMap<String, u64> = BTreeMap::new();
+    let mut add = |graph: &onnx::Graph| {
+        for (stored_as, weights) in stored(graph) {
+            let sum = histogram.entry(stored_as).or_default();
+            *sum = sum.saturating_add(weights);
+        }
+    };
+    add(&package.graph().model.graph);
+    for graph in &package.description.others {
+        add(&read_model(&graph.file)?.0.graph);
+    }
+    let mut list: Vec<QuantizedWeights> = histogram
+        .into_iter()
+        .map(|(stored_as, weights)| QuantizedWeights { stored_as, weights })
+        .collect();
+    list.sort_by_key(|w| std::cmp::Reverse(w.weights));
+    Ok(list)
+}
+
+/// How each tensor of weights is stored and how many it holds, from the operators that read it.
+fn stored(graph: &onnx::Graph) -> Vec<(String, u64)> {
     let tensors: BTreeMap<&str, &onnx::Tensor> = graph
         .initializers
         .iter()
@@ -168,17 +208,7 @@ fn quantized(graph: &onnx::Graph) -> Vec<QuantizedWeights> {
             _ => {}
         }
     }
-    let mut histogram: BTreeMap<String, u64> = BTreeMap::new();
-    for (stored_as, weights) in counted.into_values() {
-        let sum = histogram.entry(stored_as).or_default();
-        *sum = sum.saturating_add(weights);
-    }
-    let mut list: Vec<QuantizedWeights> = histogram
-        .into_iter()
-        .map(|(stored_as, weights)| QuantizedWeights { stored_as, weights })
-        .collect();
-    list.sort_by_key(|w| std::cmp::Reverse(w.weights));
-    list
+    counted.into_values().collect()
 }
 
 fn elements(tensor: &onnx::Tensor) -> u64 {

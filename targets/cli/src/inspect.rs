@@ -151,6 +151,9 @@ fn print(report: &LoadReport) -> Result<()> {
             "none: texts stand one a line, and the tokenizer adds its own tokens".into()
         }),
     )?;
+    if let Some(images) = &report.images {
+        line("images", images.clone())?;
+    }
     line(
         "prompt file",
         if report.prompt_file {
