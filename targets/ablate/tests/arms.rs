@@ -52,6 +52,61 @@ fn built_in_arms_are_left_out_with_the_option_that_brings_them() {
 }
 
 #[test]
+fn arms_of_formats_run_and_are_left_out_without_what_they_stand_on() {
+    let expand = |options: &BTreeMap<String, Value>| {
+        let (arms, skipped) = ArmFile::of_formats().unwrap().expand(options).unwrap();
+        validate_arms(&arms).unwrap();
+        let names: Vec<String> = arms.iter().map(|arm| arm.name.clone()).collect();
+        (arms, names, skipped)
+    };
+    let (_, names, skipped) = expand(&BTreeMap::new());
+    let always = [
+        "direct",
+        "perception",
+        "full",
+        "adaptive",
+        "blank-image",
+        "question-only",
+    ];
+    assert_eq!(names, always);
+    let cascade = skipped
+        .iter()
+        .find(|skipped| skipped.arm == "cascade")
+        .unwrap();
+    assert!(
+        cascade.remedy().contains("curt calibrate"),
+        "{}",
+        cascade.remedy()
+    );
+    let mut options = BTreeMap::new();
+    for (name, value) in [("paths", 8), ("keep", 2), ("check-at.1", 6)] {
+        options.insert(name.to_string(), Value::Integer(value));
+    }
+    for (name, value) in [("head.stop", "head:stop"), ("calibration", "c.json")] {
+        options.insert(name.to_string(), Value::String(value.into()));
+    }
+    let (arms, _, skipped) = expand(&options);
+    assert!(skipped.is_empty() && arms.len() == 11);
+    // A sample of paths says nothing of another format.
+    assert!(arms.iter().all(|arm| !arm.is_sampled()));
+    for (text, said) in [
+        (
+            "name = 'a'\nformat = 'direct'\ncalibration = 'c'",
+            "format cascade",
+        ),
+        ("name = 'a'\nformat = 'shout'", "fields of an arm"),
+        ("name = 'a'\nimage = 'upside-down'", "fields of an arm"),
+        (
+            "name = 'a'\nformat = 'full'\nserver = { url = 'http://h' }",
+            "format",
+        ),
+    ] {
+        let error = read(&format!("[[arm]]\n{text}\n")).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn a_sample_is_scored_by_every_signal_once_at_each_point_and_never_by_the_oracle() {
     let run = support::run_of(1, curt_ablate::record::Measure::Replay);
     let points = run.check_points();

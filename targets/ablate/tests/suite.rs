@@ -1,6 +1,7 @@
 //! Every integration test of the crate in one binary: linked once.
 
 mod arms;
+mod calibrate;
 mod edited;
 mod figures;
 mod fuzz;
