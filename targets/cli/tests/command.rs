@@ -430,3 +430,66 @@ fn ctrl_c_ends_it_at_any_moment_with_status_130() {
         assert!(interrupted.elapsed() < Duration::from_secs(60), "it hung");
     }
 }
+
+#[test]
+fn an_image_is_asked_about_from_a_file_and_from_standard_input() {
+    if !library_or_skip("an_image_is_asked_about_from_a_file_and_from_standard_input") {
+        return;
+    }
+    let reference = checkout().join("models/recipes/reference");
+    let package = reference.join("packages/tiny-idefics3");
+    let image = reference.join("pictures/alpha.png");
+    let [package, image] = [&package, &image].map(|path| path.to_str().unwrap());
+    let ask = [
+        "ask",
+        "what is it?",
+        "--package",
+        package,
+        "--max-tokens",
+        "4",
+        "--json",
+        "--image",
+    ];
+    let output = run(&[&ask[..], &[image]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let of_file: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(of_file["images"][0]["tiles"], 13);
+    assert_eq!(of_file["images"][0]["tokens"], 52);
+    assert_eq!(of_file["images"][0]["cached"], false);
+
+    let mut child = curt(&[&ask[..], &["-"]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bytes = std::fs::read(image).unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let of_input: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(of_input["paths"], of_file["paths"]);
+
+    let readme = checkout().join("README.md");
+    for (more, wanted) in [
+        (
+            vec![readme.to_str().unwrap()],
+            "a JPEG, PNG, WebP, GIF or BMP image",
+        ),
+        (vec![image, "--max-image-pixels", "9"], "--max-image-pixels"),
+        (vec![image, "--dtype", "q5"], "--dtype"),
+        (vec!["-", "--image", "-"], "one image at the most"),
+    ] {
+        assert_refused(&run(&[&ask[..], &more].concat()), &[wanted]);
+    }
+    let texts = reference.join("packages/tiny-llama-fp32");
+    let refused = run(&[
+        "ask",
+        "x",
+        "--package",
+        texts.to_str().unwrap(),
+        "--image",
+        image,
+    ]);
+    assert_refused(&refused, &["--image", "texts alone"]);
+    let both = run(&["ask", "--package", package, "--image", "-"]);
+    assert_refused(&both, &["give the question as an argument"]);
+}
