@@ -26,6 +26,7 @@ mod weights;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+pub(crate) use apart::caught;
 pub use apart::panic_is_caught;
 pub(crate) use before::{EmbeddingGraph, MaskDtype, VisionGraph};
 pub use encode::{EncodedPrompt, ImageGrid};

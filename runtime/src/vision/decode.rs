@@ -11,6 +11,7 @@ use ::image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageRe
 use super::{Image, PixelOrder};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::package::caught;
 
 /// Most pixels of an image where nobody says otherwise: a camera's 64 megapixels.
 pub const DEFAULT_MAX_PIXELS: usize = 64 << 20;
@@ -116,6 +117,13 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn decode(&self) -> Result<Decoded> {
+        match caught(|| self.decoded()) {
+            Ok(decoded) => decoded,
+            Err(panicked) => Err(self.failed(panicked)),
+        }
+    }
+
+    fn decoded(&self) -> Result<Decoded> {
         const KINDS: &str = "a JPEG, PNG, WebP, GIF or BMP image";
         let reader = ImageReader::new(Cursor::new(self.bytes));
         let reader = reader.with_guessed_format().map_err(|e| self.failed(e))?;
