@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use curt::format::{Calibration, Fault, Grammar, Parser, Piece, ResponseFormat};
 use curt::head::{HeadFile, StopHead};
-use curt::package::FormatsFile;
+use curt::package::{Filter, FormatsFile, ImageProcessor, Resize, Tiling, Wording};
+use curt::vision::{Image, ImageLimits, decode, process};
 use curt::{
     AnswerKind, AnswerReader, CancelToken, Message, Package, PromptFile, Role, SamplingDefaults,
 };
@@ -30,7 +31,7 @@ pub type Reader = Box<dyn FnMut(&[u8]) -> bool>;
 pub type MakeReader = fn() -> Reader;
 
 /// Every reader, under the name of its fuzz target and of its folder of seeds.
-pub const READERS: [(&str, MakeReader); 16] = [
+pub const READERS: [(&str, MakeReader); 17] = [
     ("graph", graph),
     ("config", config),
     ("tokenizer", tokenizer),
@@ -45,6 +46,7 @@ pub const READERS: [(&str, MakeReader); 16] = [
     ("response", response),
     ("formats", formats),
     ("calibration", calibration),
+    ("image", image),
     ("record_line", record_line),
     ("server_answer", server_answer),
 ];
@@ -321,6 +323,36 @@ pub fn calibration() -> Reader {
         for stage in &calibration.stages {
             let p = stage.confidence(stage.weights);
             assert!((0.0..=1.0).contains(&p), "{p}");
+        }
+        true
+    })
+}
+
+/// An image, and the tensor that it becomes.
+pub fn image() -> Reader {
+    let processor = ImageProcessor {
+        resize: Some(Resize::Longest(64)),
+        filter: Filter::Lanczos,
+        tiling: Tiling::Split(32),
+        rescale: Some(1.0 / 255.0),
+        normalize: Some([[0.5; 3]; 2]),
+        wording: Wording::Tiles { tokens: 4 },
+    };
+    Box::new(move |bytes| {
+        let image = Image::Encoded {
+            name: "seed".into(),
+            bytes: bytes.into(),
+        };
+        let limits = ImageLimits {
+            max_pixels: 1 << 16,
+        };
+        let Ok(decoded) = decode(&image, &limits) else {
+            return false;
+        };
+        assert_eq!(decoded.rgb.len(), decoded.width * decoded.height * 3);
+        if let Ok(pixels) = process(decoded, &processor) {
+            assert_eq!(pixels.values.len(), pixels.tiles * 3 * 32 * 32);
+            assert!(pixels.values.iter().all(|x| (-1.0..=1.0).contains(x)));
         }
         true
     })

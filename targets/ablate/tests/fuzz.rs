@@ -160,5 +160,5 @@ macro_rules! replayed {
 
 replayed! {
     graph config tokenizer tokenizer_config template head prompt workload_manifest workload_line workload_table answer
-    response formats calibration record_line server_answer
+    response formats calibration image record_line server_answer
 }
