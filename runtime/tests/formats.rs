@@ -275,6 +275,10 @@ fn a_cascade_accepts_or_goes_on_from_what_it_has() {
             - (last.paths[0].tokens.len() - format.escalations[1].kept_tokens)
     );
     assert!(format.escalations[1].kept_tokens >= seen_once.tokens);
+    assert!(
+        seen_once.ms > 0.0,
+        "its time is that of the stage that drew it"
+    );
     assert_eq!(last.format.unwrap().read_outs.len(), 2);
 }
 
@@ -301,6 +305,7 @@ fn several_paths_part_where_the_reasoning_begins_and_are_checked_from_there() {
         let format = answer.format.as_ref().unwrap();
         assert_eq!(kinds(&format.shared), [SectionKind::Perception]);
         assert_eq!(format.shared[0].text, greedy.paths[0].sections[0].text);
+        assert!(format.shared[0].ms > 0.0);
         assert_eq!(format.used, Some(ResponseFormat::Full));
         assert_eq!(format.shared_tokens.len(), answer.tokens.shared);
         assert_eq!(answer.paths.len(), 6);

@@ -222,7 +222,6 @@ impl Shaped {
         watch: &mut dyn Watch,
     ) -> Result<Taken> {
         let choices = steering.read_outs(0).to_vec();
-        let known = steering.sections(0);
         steering.rules().stops_at_reasoning = false;
         steering.restart(self.paths)?;
         steering.begin(&before, logprobs)?;
@@ -236,14 +235,7 @@ impl Shaped {
             steering.finish(path, finish.unwrap_or(FinishReason::Interrupted))?;
         }
         let mut taken = self.alone(launched, steering, before);
-        let format = &mut taken.format;
-        format.read_outs.splice(0..0, choices);
-        // Their times are those of the launch that drew them.
-        for (section, known) in format.sections.iter_mut().flatten().zip(&known) {
-            if section.kind == known.kind && section.range.start == known.range.start {
-                section.ms = section.ms.max(known.ms);
-            }
-        }
+        taken.format.read_outs.splice(0..0, choices);
         Ok(taken)
     }
 

@@ -102,6 +102,9 @@ pub struct Steering<'a> {
     /// Text of the response that the prompt ends with.
     prompted: String,
     paths: Vec<Steered<'a>>,
+    /// Tokens that every path began with, and what the sections in them took where they were drawn, in milliseconds.
+    begun: usize,
+    took_ms: [f64; 3],
     watch: &'a mut dyn FnMut(PathId, SectionEvent<'_>),
 }
 
@@ -138,6 +141,8 @@ impl<'a> Steering<'a> {
             specials,
             prompted: prompted.into(),
             paths: Vec::new(),
+            begun: 0,
+            took_ms: [0.0; 3],
             watch,
         };
         steering.restart(1)?;
@@ -154,6 +159,10 @@ impl<'a> Steering<'a> {
     /// # Errors
     /// Those of the tokenizer.
     pub fn restart(&mut self, paths: usize) -> Result<()> {
+        for section in self.sections(0) {
+            self.took_ms[section.kind as usize] = section.ms;
+        }
+        self.begun = 0;
         self.paths.clear();
         if let Some(pace) = &mut self.rules.pace {
             pace.restart();
@@ -193,6 +202,7 @@ impl<'a> Steering<'a> {
             }
             self.plan(path)?;
         }
+        self.begun += tokens.len();
         Ok(())
     }
 
@@ -211,7 +221,14 @@ impl<'a> Steering<'a> {
     /// The sections of a path so far.
     pub fn sections(&self, path: PathId) -> Vec<Section> {
         let path = self.paths.get(path);
-        path.map_or(Vec::new(), |path| path.track.sections().collect())
+        let mut sections: Vec<Section> =
+            path.map_or(Vec::new(), |path| path.track.sections().collect());
+        for section in &mut sections {
+            if section.range.end <= self.begun {
+                section.ms = self.took_ms[section.kind as usize];
+            }
+        }
+        sections
     }
 
     /// The text of a path's response, tags and all.
