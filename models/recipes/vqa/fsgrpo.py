@@ -95,7 +95,7 @@ def sample(
         taken = torch.where(done, PAD_ID, taken)
         tokens[:, place] = taken
         log_probs[:, place] = spread.gather(1, taken[:, None])[:, 0] * ~done
-        done |= taken == END_ID
+        done |= (taken == END_ID) | (taken == PAD_ID)  # who says the padding token has said nothing valid
         for path in (taken == v.fused).nonzero().flatten().tolist():
             fused[path] += 1
         if place + 1 == longest or bool(done.all()):
@@ -205,7 +205,10 @@ def path_loss(
     begun = length - new
 
     def spread(network: Model) -> Tensor:
-        states = hidden(network, embed_left(network, ids, seen[picked // group]), positions, sees[:, None])
+        # A path may say the image token too, so only the prompt is filled with what was seen.
+        asked = embed_left(network, paths.prompts[picked // group], seen[picked // group])
+        embeds = torch.cat([asked, network.model.text_model.embed_tokens(tokens)], 1)
+        states = hidden(network, embeds, positions, sees[:, None])
         return (logits(network, states[:, begun - 1 : -1]) / config.temperature).log_softmax(-1)
 
     now = spread(model)
