@@ -1,8 +1,11 @@
 //! Pictures made larger or smaller, as Pillow does it (`Resample.c`, `ImagingResample` for 8 bits a colour).
 //!
 //! The processors that models were trained with call Pillow, and an answer can hang on one level of one pixel. General
-//! resizers take the same filters and round otherwise: weights of 16 bits, or sums in floating point. So this is Pillow's
-//! arithmetic: weights of 22 bits beyond the point, first along rows and then along columns, levels of 8 bits between.
+//! resizers take the same filters and round otherwise. Measured against Pillow's result, Lanczos: fast_image_resize 6.1 and
+//! image 0.25 part by up to 20 of 255 levels, in a quarter to a third of them, where 20 megapixels become 128 pixels, and by
+//! up to 45 where noise is enlarged, since Pillow cuts levels off between the two directions. So this is Pillow's arithmetic:
+//! weights of 22 bits beyond the point, first along rows and then along columns, levels of 8 bits between. For 20
+//! megapixels it takes 0.2 to 0.3 s of one core, three times what vector code does, and a small part of what seeing takes.
 
 use std::f64::consts::PI;
 
