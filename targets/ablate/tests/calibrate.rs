@@ -57,9 +57,8 @@ fn what_can_be_told_is_answered_directly_and_the_rest_in_full() {
     assert!(measured.accuracy >= 0.9);
     // Half are right directly, and known to be: 6 tokens for these, 6 + 80 for the others.
     assert!(measured.tokens < 0.65 * 80.0, "{measured:?}");
-    let [stage] = &calibrated.calibration.stages[..] else {
-        panic!("a perception that is right less often than full does not pay: {calibrated:?}");
-    };
+    // What direct gains over full may be spent on a perception that is right less often.
+    let stage = &calibrated.calibration.stages[0];
     assert_eq!(stage.format, ResponseFormat::Direct);
     assert!(stage.weights.margin > 0.0);
     let confidence = |margin| {
