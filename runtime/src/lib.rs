@@ -18,7 +18,7 @@
 //! [`Engine::ask`] is the one door. Beneath it, each module does one thing: [`package`] opens a model folder,
 //! [`session`] runs its graph, [`kv`] owns the keys and values, [`generate`] draws tokens, [`head`] scores a path from what
 //! is cached of it, [`reading`] finds the answer in a text and says which answers are the same, [`paths`] runs N paths from one
-//! prompt: launches, checks, resumes, votes; [`format`] has a response say what it sees and concludes before it answers, or
+//! prompt: launches, checks, resumes, votes; [`mod@format`] has a response say what it sees and concludes before it answers, or
 //! answer at once.
 
 // What is to be said is a value; a full disk or a reader that has left must not end the process.

@@ -227,11 +227,11 @@ fn what_does_not_have_the_layout_is_told_and_leaves_nothing_behind() {
             Layout::Gsm8k,
             vec![(
                 "g.jsonl",
-                "{\"question\": \"1?\", \"answer\": \"#### one\"}\n",
+                "{\"question\": \"1?\", \"answer\": \"#### some\"}\n",
             )],
             "g.jsonl",
             "g.jsonl: line 1: answer: expected a last line \"#### N\" with one number (a comma stands before each three digits: \
-             1,234), got \"#### one\"",
+             1,234), got \"#### some\"",
         ),
         (
             Layout::Gsm8k,

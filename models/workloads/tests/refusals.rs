@@ -72,8 +72,8 @@ fn a_faulty_line_is_told_with_its_number_and_a_remedy() {
             "held_out.jsonl:2: answer holds null: write texts or numbers, none of them blank",
         ),
         (
-            r#"{"id": "b", "question": "2 + 2?", "answer": "four"}"#,
-            "held_out.jsonl:2: the numeric scorer reads no number in the answer \"four\": write a number, or name another \
+            r#"{"id": "b", "question": "2 + 2?", "answer": "many"}"#,
+            "held_out.jsonl:2: the numeric scorer reads no number in the answer \"many\": write a number, or name another \
              scorer",
         ),
         (
