@@ -8,7 +8,7 @@ use ::image::codecs::webp::WebPDecoder;
 use ::image::metadata::Orientation;
 use ::image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Image, PixelOrder};
+use super::{Image, PixelOrder, jpeg};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::package::caught;
@@ -143,6 +143,12 @@ impl Source<'_> {
         decoder
             .set_limits(self.memory())
             .map_err(|e| self.failed(e))?;
+        if format == ImageFormat::Jpeg && !jpeg::ends(self.bytes) {
+            return Err(self.refused(
+                "an image that is whole",
+                format!("a JPEG that breaks off after {} bytes", self.bytes.len()),
+            ));
+        }
         let mut notes = Vec::new();
         // What cannot be read of an image's head does not keep it from being seen.
         if matches!(decoder.icc_profile(), Ok(Some(_))) {

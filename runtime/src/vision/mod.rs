@@ -7,6 +7,7 @@ mod cache;
 mod decode;
 mod encoder;
 mod image;
+mod jpeg;
 mod process;
 pub mod resample;
 
