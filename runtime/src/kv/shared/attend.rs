@@ -337,7 +337,8 @@ impl Over<'_> {
             self.lend(|worker| match task.checked_sub(of_prompt) {
                 None => {
                     let (head, chunk) = (task / chunks, task % chunks);
-                    let states = self.states(chunk, head, 0, shape.queries());
+                    // SAFETY: a chunk and a head are one task's.
+                    let states = unsafe { self.states(chunk, head, 0, shape.queries()) };
                     let (scratch, _) = worker.room(0, shape.node.head_dim);
                     self.prompt_chunk((head, 0, shape.queries()), chunk, scratch, states);
                 }
@@ -352,12 +353,13 @@ impl Over<'_> {
             for head in 0..kv_heads {
                 let (first, count) = (token * shape.group, shape.group);
                 let mut parts = (0..chunks).chain((shape.suffix > 0).then_some(chunks));
-                let merged = parts
-                    .next()
-                    .map(|part| self.states(part, head, first, count));
-                let Some(merged) = merged else { continue };
+                // SAFETY: a token is one task's, and each of its parts is taken once.
+                let of_part = |part| unsafe { self.states(part, head, first, count) };
+                let Some(merged) = parts.next().map(of_part) else {
+                    continue;
+                };
                 for part in parts {
-                    self.merge(merged, self.states(part, head, first, count));
+                    self.merge(merged, of_part(part));
                 }
                 self.finish(merged, head, token);
             }
@@ -397,7 +399,8 @@ impl Over<'_> {
                 shape.first + first_token + block_tokens
             };
             self.lend(|worker| {
-                let merged = self.states(0, head, first, count);
+                // SAFETY: a head and a block of queries are one task's.
+                let merged = unsafe { self.states(0, head, first, count) };
                 for chunk in 0..seen.div_ceil(shape.chunk) {
                     let (scratch, states) = worker.room(count, head_dim);
                     if chunk == 0 {
@@ -412,7 +415,8 @@ impl Over<'_> {
                     {
                         self.suffix(head, row, 1, worker);
                     }
-                    let suffix = self.states(1, head, first, count);
+                    // SAFETY: as above; the borrows of each row's part of it have ended.
+                    let suffix = unsafe { self.states(1, head, first, count) };
                     if seen > 0 {
                         self.merge(merged, suffix);
                     } else {
@@ -461,7 +465,8 @@ impl Over<'_> {
         let count = shape.count * shape.group;
         let first = row * count;
         let place = self.cache.places[row];
-        let merged = self.states(part, head, first, count);
+        // SAFETY: a head of a row's suffix is one task's, and this part holds nothing else of it.
+        let merged = unsafe { self.states(part, head, first, count) };
         let (scratch, states) = worker.room(count, shape.node.head_dim);
         for start in (0..shape.suffix).step_by(shape.chunk) {
             let causal = Some(Causal {
@@ -546,13 +551,18 @@ impl Over<'_> {
     }
 
     /// The states of `count` queries of `head` from `first` on, in `part`.
-    #[expect(clippy::mut_from_ref, reason = "see the comment on safety")]
-    fn states(&self, part: usize, head: usize, first: usize, count: usize) -> &mut [f32] {
+    ///
+    /// # Safety
+    /// No other borrow of these states lives while this one does, on any thread.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "tasks write to different ranges of one buffer"
+    )]
+    unsafe fn states(&self, part: usize, head: usize, first: usize, count: usize) -> &mut [f32] {
         let shape = self.shape;
         let query = (part * shape.node.kv_heads + head) * shape.queries() + first;
         let len = shape.state_len();
-        // SAFETY: tasks that run together take different chunks, heads, rows or tokens, and none takes the same states
-        // twice before it is done with the first.
+        // SAFETY: the caller vouches that nobody else has them.
         unsafe { self.states.range(query * len, count * len) }
     }
 
