@@ -79,7 +79,14 @@ fn what_makes_tokenizers_panic_or_fill_the_memory_is_refused_with_its_place() {
                 "normalizer",
                 json!({"type": "Replace", "pattern": {"Regex": "\\b|$"}, "content": "a"}),
             ),
-            "behind the end",
+            "takes it for a place",
+        ),
+        (
+            with(
+                "normalizer",
+                json!({"type": "Replace", "pattern": {"Regex": "(?<=x)(?=z)"}, "content": "a"}),
+            ),
+            "takes it for a place",
         ),
         (
             with(

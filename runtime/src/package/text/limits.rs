@@ -160,7 +160,7 @@ pub(super) fn before_tokens(normalizer: &Value, pre_tokenizer: &Value) -> Result
         match kind {
             "Replace" => {
                 replace(&mut used, &at, part)?;
-                not_behind_the_end(&at, part)?;
+                takes_a_character(&at, part)?;
             }
             "Prepend" => {
                 let prefix = part.get("prepend").and_then(Value::as_str);
@@ -220,21 +220,35 @@ fn times(used: &mut Used, at: &str, part: &Value) -> Result<usize, Refusal> {
     .max(1))
 }
 
-/// A replacement of nothing behind a text's last character is a panic of tokenizers: it has no place in the text before.
-fn not_behind_the_end(at: &str, part: &Value) -> Result<(), Refusal> {
+/// Characters that regular expressions ask about, beside those that stand in them.
+const ASKED_ABOUT: [char; 9] = ['a', 'A', '1', '_', ' ', '.', '\n', 'é', '\u{2581}'];
+
+/// Characters that a regular expression is tried on.
+const TRIED: usize = 32;
+
+/// What is put where nothing was has no place in the text before: tokenizers loses count of the places, and panics.
+fn takes_a_character(at: &str, part: &Value) -> Result<(), Refusal> {
     let Some(regex) = part.pointer("/pattern/Regex").and_then(Value::as_str) else {
         return Ok(());
     };
     let at = format!("{at}.pattern.Regex");
     let expected = "a regular expression";
     let compiled = SysRegex::new(regex).map_err(|e| Refusal::new(&at, expected, e))?;
-    for text in ["", "a", "A", "1", "_", " ", ".", "\n", "\u{2581}"] {
-        if compiled
-            .find_iter(text)
-            .any(|found| found == (text.len(), text.len()))
-        {
+    let mut tried: Vec<char> = Vec::with_capacity(TRIED);
+    for c in ASKED_ABOUT.into_iter().chain(regex.chars()) {
+        if tried.len() < TRIED && !tried.contains(&c) {
+            tried.push(c);
+        }
+    }
+    let alone = tried.iter().map(char::to_string);
+    let pairs = tried
+        .iter()
+        .flat_map(|a| tried.iter().map(move |b| format!("{a}{b}")));
+    for text in std::iter::once(String::new()).chain(alone).chain(pairs) {
+        if compiled.find_iter(&text).any(|(begin, end)| begin == end) {
             let expected = "one that takes at least a character";
-            let got = format!("{regex:?}, which is found behind the end of {text:?}");
+            let got =
+                format!("{regex:?}, which finds nothing in {text:?} and takes it for a place");
             return Err(Refusal::new(at, expected, got));
         }
     }
