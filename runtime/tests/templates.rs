@@ -224,4 +224,17 @@ fn operators_methods_and_prints_are_those_of_python() {
     ] {
         assert!(render(source, &talk()).is_err(), "{source}");
     }
+    // Python counts characters there and minijinja bytes: better no answer than another one.
+    let padded = "{{ '{:>6}|{:<3}|{}'.format('ab', 1, 'é'|length) }}";
+    assert_eq!(render(padded, &talk()).unwrap(), "    ab|1  |1");
+    for source in [
+        "{{ '{:>6}'.format('é') }}",
+        "{{ '{:é>6}'.format('e') }}",
+        "{{ '{a:>6}'.format(a='é') }}",
+        "{{ '{0[a]:>6}'.format({'a': 'é'}) }}",
+        "{{ '{0[0][a]:>6}'.format([{'a': 'é'}]) }}",
+    ] {
+        let error = in_full(&render(source, &talk()).unwrap_err());
+        assert!(error.contains("ljust"), "{source}: {error}");
+    }
 }

@@ -50,7 +50,14 @@ fn of_text(
 ) -> Result<Option<Value>, Error> {
     let result: Value = match method {
         "format" => {
-            pay(state, format_widths(text), BYTES_PER_FUEL)?;
+            let widths = format_widths(text);
+            pay(state, widths, BYTES_PER_FUEL)?;
+            // minijinja counts bytes there, and Python characters.
+            if widths > 0 && !(text.is_ascii() && args.iter().all(|arg| is_ascii(arg, 3))) {
+                return Err(invalid(
+                    "format: a width or precision beside text that is not ASCII is not supported: use ljust, rjust or center",
+                ));
+            }
             return Ok(None);
         }
         "split" | "rsplit" => {
@@ -278,6 +285,28 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
         rest = &rest[line + end..];
     }
     lines
+}
+
+/// Whether `value` is ASCII, as a text or in the texts that it holds, down to `depth`.
+fn is_ascii(value: &Value, depth: usize) -> bool {
+    if let Some(text) = value.as_str() {
+        return text.is_ascii();
+    }
+    match value.kind() {
+        ValueKind::Map if depth > 0 => value.try_iter().is_ok_and(|mut keys| {
+            keys.all(|key| {
+                value
+                    .get_item(&key)
+                    .is_ok_and(|held| is_ascii(&held, depth - 1))
+            })
+        }),
+        ValueKind::Seq if depth > 0 => value
+            .try_iter()
+            .is_ok_and(|mut held| held.all(|held| is_ascii(&held, depth - 1))),
+        // What is reached through several of them is not followed.
+        ValueKind::Map | ValueKind::Seq => false,
+        _ => true,
+    }
 }
 
 /// The sum of the numbers in the fields of `str.format`: no less than the widths and precisions that it asks for.
