@@ -327,7 +327,7 @@ fn a_score_from_a_rebuilt_cache_is_the_live_one() {
             let paths: Vec<&[u32]> = live.paths.iter().map(|p| p.tokens.as_slice()).collect();
             let mut compared = 0;
             engine
-                .rebuild(&prompt, &paths, &at, &mut |rebuilt| {
+                .rebuild(&QUESTION.into(), &options, &paths, &at, &mut |rebuilt| {
                     let prefixes: Vec<PathPrefix<'_>> = rebuilt
                         .rows
                         .iter()

@@ -514,9 +514,11 @@ fn what_is_known_is_rebuilt_only_in_order() {
     let long = support::tokens(engine.package(), 9, 2);
     let paths: [&[u32]; 3] = [&long, &[], &long[..4]];
     let unknown: [&[u32]; 1] = [&[5, u32::MAX, 5]];
+    let options = AskOptions::default();
     let mut rebuild = |prompt: &[u32], paths: &[&[u32]], at: &[usize]| {
         let mut seen = Vec::new();
-        let done = engine.rebuild(prompt, paths, at, &mut |cached| {
+        let question = Question::Tokens(prompt.to_vec());
+        let done = engine.rebuild(&question, &options, paths, at, &mut |cached| {
             let mut rows = cached.rows.to_vec();
             rows.sort_unstable();
             seen.push((cached.at_tokens, rows, cached.kv.len()));
@@ -533,10 +535,10 @@ fn what_is_known_is_rebuilt_only_in_order() {
         assert!(refused.starts_with("`at_tokens`"), "{refused}");
     }
     let refused = [
-        (rebuild(&[], &paths, &[3]), "`prompt`"),
+        (rebuild(&[], &paths, &[3]), "`question`"),
         (
             rebuild(&[u32::MAX], &paths, &[3]),
-            "`prompt`: expected token ids",
+            "`question`: expected token ids",
         ),
         (rebuild(&prompt, &[], &[3]), "`paths`"),
         (
@@ -549,7 +551,8 @@ fn what_is_known_is_rebuilt_only_in_order() {
         assert!(refused.starts_with(said), "{refused}");
     }
     let mut visits = 0;
-    let failed = engine.rebuild(&prompt, &paths, &[2, 3], &mut |_| {
+    let question = Question::Tokens(prompt);
+    let failed = engine.rebuild(&question, &options, &paths, &[2, 3], &mut |_| {
         visits += 1;
         Err(Error::Cancelled { tokens: 7 })
     });

@@ -105,7 +105,11 @@ def kind_of(item_id: str) -> tuple[str, bool]:
 HEADER = "# Made by models/recipes/vqa/pictures.py: change the recipe, not this file.\n"
 
 
+TEMPERATURE = 0.8  # of several paths, as in FS-GRPO; what asks one path asks it greedy
+
+
 def manifest_text(prompt_file: str) -> str:
+    sampling = f"[prompt.sampling]\ntemperature = {TEMPERATURE}"
     return (
         f"{HEADER}"
         'name = "vqa"\n'
@@ -113,7 +117,7 @@ def manifest_text(prompt_file: str) -> str:
         f"seed = {SEED}\n"
         'recipe = "models/recipes/vqa"\n'
         'scorer = "exact"\n'
-        f"\n[prompt]\n{prompt_file.replace('[sampling]', '[prompt.sampling]')}"
+        f"\n[prompt]\n{prompt_file.replace('[sampling]', sampling)}"
     )
 
 

@@ -1,37 +1,38 @@
 //! Caches of known paths, and how rows behave beside each other.
 
-use super::Engine;
+use super::{AskOptions, Engine, Question};
 use crate::error::{Error, Result};
 use crate::generate::{Room, RowInvariance, probe_row_invariance};
+use crate::package::EncodedPrompt;
 use crate::paths::{self, CachedPaths};
-use crate::session::CancelToken;
 
 impl Engine {
-    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues `prompt`. `visit` sees
-    /// it when `at_tokens` tokens of each are cached; at a length that no path has more tokens than, it sees nothing. Forgets
-    /// what is cached.
+    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues the prompt of `question`.
+    /// Of a response with formats, whose paths part in the midst of it, that is [`Question::Tokens`] of the prompt and what
+    /// they share, and its images: what they share is prefilled here and was drawn token by token there, so that the package's
+    /// arithmetic may round it otherwise. `visit` sees the cache when `at_tokens` tokens of each path are in it; at a length that no
+    /// path has more tokens than, it sees nothing. Forgets what is cached.
     ///
     /// # Errors
     /// [`Error::Option`] for no prompt, no paths, an id that the model does not know, or lengths that do not ascend from 1
-    /// up; [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Session`]; those of `visit`.
+    /// up; [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Image`]; [`Error::Session`]; those of
+    /// `visit`.
     pub fn rebuild(
         &mut self,
-        prompt: &[u32],
+        question: &Question,
+        options: &AskOptions,
         paths: &[&[u32]],
         at_tokens: &[usize],
         visit: &mut dyn FnMut(CachedPaths<'_>) -> Result<()>,
     ) -> Result<()> {
-        if prompt.is_empty() {
-            return Err(Error::option("prompt", "at least one token", "none"));
-        }
         if paths.is_empty() {
             return Err(Error::option("paths", "at least 1", 0));
         }
-        self.validate_ids("prompt", prompt)?;
         for path in paths {
             self.validate_ids("paths", path)?;
         }
         paths::validate_ascending("at_tokens", at_tokens)?;
+        let (EncodedPrompt { tokens: prompt, .. }, seen) = self.prompt(question, options)?;
         // Beyond the last token but one of the longest path, no path is left to see.
         let longest = paths.iter().map(|path| path.len()).max().unwrap_or(0);
         let most = at_tokens.last().copied().unwrap_or(0);
@@ -52,8 +53,8 @@ impl Engine {
         let plan = self.plan(room, None)?;
         self.cached.truncate(0);
         self.decoder.restart(plan.kv, 0, None)?;
-        self.decoder.prefill(prompt, &CancelToken::new())?;
-        let rebuilt = paths::rebuild(&mut self.decoder, prompt, paths, at_tokens, visit);
+        self.prefill(&prompt, 0, &seen, options)?;
+        let rebuilt = paths::rebuild(&mut self.decoder, &prompt, paths, at_tokens, visit);
         self.decoder.keep_first_row();
         rebuilt
     }

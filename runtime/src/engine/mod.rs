@@ -38,7 +38,7 @@ use crate::generate::{CacheKey, CachedKeys, Decoder, DecoderPlan, MemoryLimits, 
 use crate::head::{StopHead, find_head};
 use crate::kv::{KvCache, KvLayout, KvPlan};
 use crate::metrics;
-use crate::package::{AttentionReport, EncodedPrompt, ImageGrid, Package};
+use crate::package::{AttentionReport, EncodedPrompt, Package};
 use crate::paths::{self, AllDrawn, Check, Launch, Launched, PathId, Reading, StopTexts};
 
 /// A loaded package that answers questions, one at a time.
@@ -162,13 +162,11 @@ impl Engine {
         }
         let checks = self.checks(options)?;
         let stops = StopTexts::new(self.package.text(), &options.stop)?;
-        let (images, question) = question.parts();
-        let seen = self.see(&images, options)?;
-        let grids: Vec<ImageGrid> = seen.iter().map(|seen| seen.grid()).collect();
+        let (encoded, seen) = self.prompt(question, options)?;
         let EncodedPrompt {
             tokens: prompt,
             system_moved,
-        } = self.encoded(question, &grids, options)?;
+        } = encoded;
         let shaped = self.shape(options, &prompt, clock)?;
         let settings = Settings::resolve(&self.package, options, checks, shaped.is_some())?;
         let begun = match &shaped {

@@ -1,5 +1,6 @@
 //! From a question to the prompt's token ids.
 
+use super::images::Seen;
 use super::{AskOptions, Engine, Question};
 use crate::error::{Error, Result};
 use crate::package::{EncodedPrompt, ImageGrid, Message, Role};
@@ -22,11 +23,24 @@ impl Engine {
         Ok(self.encoded(question, &[], options)?.tokens)
     }
 
-    /// The prompt as the model reads it.
+    /// The prompt as the model reads it, and the images in it.
     ///
     /// # Errors
+    /// As [`Self::tokens`] and [`Self::see`].
+    pub(super) fn prompt(
+        &mut self,
+        question: &Question,
+        options: &AskOptions,
+    ) -> Result<(EncodedPrompt, Vec<Seen>)> {
+        let (images, question) = question.parts();
+        let seen = self.see(&images, options)?;
+        let grids: Vec<ImageGrid> = seen.iter().map(|seen| seen.grid()).collect();
+        Ok((self.encoded(question, &grids, options)?, seen))
+    }
+
+    /// # Errors
     /// As [`Self::tokens`].
-    pub(super) fn encoded(
+    fn encoded(
         &self,
         question: &Question,
         images: &[ImageGrid],

@@ -230,6 +230,91 @@ fn the_cache_read_while_paths_are_drawn_is_the_rebuilt_one() {
 }
 
 #[test]
+fn paths_of_a_picture_part_after_the_perception() {
+    if !library_or_skip("paths_of_a_picture_part_after_the_perception") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let collect = |out: &str, extra: &[&str]| {
+        let out = dir.path().join(out);
+        let mut args = vec![
+            "collect",
+            "--package",
+            "models/packages/vqa",
+            "--workload",
+            "models/workloads/vqa",
+            "--paths",
+            "3",
+            "--limit",
+            "4",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        args.extend(extra);
+        curt(&args).output().unwrap()
+    };
+    let at = ["--check-at", "4,12"];
+    for (out, commands) in [("live", &[&at[..]][..]), ("rebuilt", &[&[], &at])] {
+        for extra in commands {
+            let output = collect(out, extra);
+            assert!(output.status.success(), "{}", text(&output.stderr));
+        }
+    }
+    let read = |out: &str, file: &str| fs::read(dir.path().join(out).join(file)).unwrap();
+    assert!(read("live", "paths.jsonl") == read("rebuilt", "paths.jsonl"));
+    for file in ["features/means-4.f16", "features/means-12.f16"] {
+        let [live, rebuilt] = ["live", "rebuilt"].map(|out| read(out, file));
+        assert_eq!(live.len(), rebuilt.len());
+        assert_eq!(live[..32], rebuilt[..32], "what it is");
+        // The perception was drawn token by token and is prefilled here, and this package's products round what they
+        // multiply to 8 bits, each block by its largest: one step of 127, here and there.
+        let item = (live.len() - 32) / 4;
+        for (live, rebuilt) in live[32..]
+            .chunks_exact(item)
+            .zip(rebuilt[32..].chunks_exact(item))
+        {
+            assert_eq!(live[..32], rebuilt[..32], "of which item");
+            let numbers = |bytes: &[u8]| -> Vec<f64> {
+                bytes[32..]
+                    .chunks_exact(2)
+                    .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f64())
+                    .collect()
+            };
+            let (live, rebuilt) = (numbers(live), numbers(rebuilt));
+            let apart: f64 = live
+                .iter()
+                .zip(&rebuilt)
+                .map(|(a, b)| (a - b).powi(2))
+                .sum();
+            let size: f64 = live.iter().map(|a| a.powi(2)).sum();
+            let apart = (apart / size).sqrt();
+            assert!(apart < 2.0 / 127.0, "{file}: {apart}");
+        }
+    }
+    let settings = text(&read("live", "collect.toml"));
+    assert!(settings.contains("format = \"full\""), "{settings}");
+    let lines = text(&read("live", "paths.jsonl"));
+    let paths: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(paths.len(), 4 * 3);
+    // The image's 64 places, and behind them what all paths have in common: the tag of the perception, 300.
+    let prompt: Vec<u64> = serde_json::from_value(paths[0]["prompt"].clone()).unwrap();
+    let image = prompt.iter().rposition(|&id| id == 5).unwrap();
+    assert_eq!(prompt.iter().filter(|&&id| id == 5).count(), 64);
+    assert!(prompt[image..].contains(&300), "{prompt:?}");
+    let own: Vec<u64> = serde_json::from_value(paths[0]["tokens"].clone()).unwrap();
+    assert!(!own.contains(&300) && own.contains(&302), "{own:?}");
+    let refused = collect("rolled", &["--prefix", "4", "--rollouts", "2"]);
+    let error = text(&refused.stderr);
+    assert!(
+        error.contains("--rollouts") && error.contains("formats"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_folder_begun_otherwise_is_refused() {
     if !library_or_skip("a_folder_begun_otherwise_is_refused") {
         return;

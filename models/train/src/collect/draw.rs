@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use curt::{AskOptions, Engine, Event, Question};
+use curt::{AskOptions, Engine, Event};
 use curt_workload::{Item, Workload};
 
 use super::rollouts::Rollouts;
 use crate::dataset::PathLine;
 use crate::error::{Error, Result};
-use crate::features::MeansPool;
+use crate::features::{MeansPool, question};
 
 /// What was drawn for one item.
 pub(super) struct Drawn {
@@ -90,21 +90,14 @@ impl Draw<'_> {
     /// Samples and grades the paths of one item.
     ///
     /// # Errors
-    /// [`Error::Option`] for an item with an image, and what runtime and scorer say.
+    /// [`Error::Option`] for a response that ended before its paths part, and what runtime and scorer say.
     pub(super) fn one(
         &self,
         engine: &mut Engine,
         pool: &mut MeansPool,
         item: &Item,
     ) -> Result<Drawn> {
-        if let Some(image) = &item.image {
-            return Err(Error::option(
-                "workload",
-                "items without images, since paths are collected from text alone",
-                format!("{} with {}", item.id, image.display()),
-            ));
-        }
-        let question = Question::Text(item.asked().into_owned());
+        let asked = question(item);
         let options = AskOptions {
             seed: item.seed(self.seed),
             answer_kind: Some(self.workload.answer_kind(item)),
@@ -113,7 +106,7 @@ impl Draw<'_> {
         let check_at = &options.show_kv_at;
         let mut means: Vec<Vec<f32>> = check_at.iter().map(|_| pool.zeros()).collect();
         let mut pooled = Ok(());
-        let answer = engine.ask(&question, &options, &mut |event| {
+        let answer = engine.ask(&asked, &options, &mut |event| {
             if let Event::Cached(cached) = event
                 && let Some(place) = check_at.iter().position(|&at| at == cached.at_tokens)
                 && pooled.is_ok()
@@ -123,7 +116,19 @@ impl Draw<'_> {
         });
         let answer = answer.map_err(curt::Error::from)?;
         pooled?;
-        let prompt = engine.tokens(&question, &options)?;
+        if answer.paths.len() != options.paths {
+            return Err(Error::option(
+                "max_tokens",
+                format!("enough for the reasoning of item {}", item.id),
+                format!(
+                    "a response that ended before its {} paths part",
+                    options.paths
+                ),
+            ));
+        }
+        // Of a response with formats, all paths have the perception in common.
+        let shared = answer.format.iter().flat_map(|f| &f.shared_tokens);
+        let prompt: Vec<u32> = answer.prompt.iter().chain(shared).copied().collect();
         let continued = AskOptions {
             show_kv_at: Vec::new(),
             ..options

@@ -116,6 +116,7 @@ pub fn collect(
         sampling: settings.sampling,
         reuse: false,
         show_kv_at: options.check_at.clone(),
+        format: settings.format.unwrap_or_default(),
         cancel: options.cancel.clone(),
         // Each path is graded by itself.
         vote: Voting::Off,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use curt::{Engine, SamplingDefaults};
+use curt::{Engine, Format, SamplingDefaults};
 use curt_workload::{Part, Workload};
 
 use super::CollectOptions;
@@ -43,6 +43,14 @@ impl Settings {
                 options.rollouts,
             ));
         }
+        let formats = package.formats().is_some();
+        if formats && options.rollouts > 0 {
+            return Err(Error::option(
+                "rollouts",
+                "0 for a package whose responses have formats: a prefix of the reasoning is not asked on its own",
+                options.rollouts,
+            ));
+        }
         let stated = workload.prompt().sampling.or(package.sampling());
         let needed = |field: &str| {
             Error::option(
@@ -71,6 +79,7 @@ impl Settings {
                 let attention = engine.attention();
                 attention.shared.then(|| attention.name().into())
             },
+            format: formats.then_some(Format::Full),
             sampling: SamplingDefaults {
                 temperature: Some(stated.temperature.ok_or_else(|| needed("temperature"))?),
                 top_k: Some(stated.top_k.unwrap_or(neutral.top_k as u32)),

@@ -150,6 +150,7 @@ pub(crate) mod tests {
                 rollouts: 0,
                 onnxruntime: None,
                 attention: None,
+                format: None,
                 sampling: SamplingDefaults {
                     temperature: Some(1.0),
                     max_tokens: Some(9),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use curt::SamplingDefaults;
+use curt::{Format, SamplingDefaults};
 use curt_workload::Part;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Settings {
     /// `shared` where paths had one copy of their prompt's keys and values; else each had its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
+    /// The format of the responses, of a package that has formats: paths are those of the reasoning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// How tokens are drawn, with nothing left open: `curt collect` fills in every field.
     pub sampling: SamplingDefaults,
     /// Where package and workload lay. Not compared: a moved folder is the same folder.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use curt::head::{KvInputs, KvPool, Pooling, Span};
 use curt::paths::CachedPaths;
-use curt::{CancelToken, Engine, Error as RuntimeError};
+use curt::{AskOptions, CancelToken, Engine, Error as RuntimeError};
 
-use super::{Pass, Store};
+use super::{Pass, Prompts, Store};
 use crate::dataset::{Data, Settings};
 use crate::error::{Error, Result};
 
@@ -95,7 +95,7 @@ impl MeansPool {
 /// What the runtime says, [`curt::Error::Cancelled`] among it; [`Error::Io`].
 pub fn means(
     engine: &mut Engine,
-    prompts: &[Vec<u32>],
+    prompts: &Prompts,
     data: &Data,
     at_tokens: &[usize],
     cancel: &CancelToken,
@@ -119,7 +119,8 @@ pub fn means(
         let wanted: Vec<usize> = missing.iter().map(|&s| at_tokens[s]).collect();
         let mut pooled: Vec<Vec<f32>> = missing.iter().map(|_| pool.zeros()).collect();
         let tokens: Vec<&[u32]> = question.paths.iter().map(|p| p.tokens.as_slice()).collect();
-        engine.rebuild(&prompts[number], &tokens, &wanted, &mut |cached| {
+        let (asked, ask) = (&prompts.questions[number], AskOptions::default());
+        engine.rebuild(asked, &ask, &tokens, &wanted, &mut |cached| {
             let place = wanted.iter().position(|&at| at == cached.at_tokens);
             place.map_or(Ok(()), |place| pool.pool(cached, &mut pooled[place]))
         })?;

@@ -14,7 +14,8 @@ pub use windows::{Windows, windows};
 
 use std::collections::HashMap;
 
-use curt::Engine;
+use curt::vision::Image;
+use curt::{AskOptions, Engine};
 use curt_workload::{Item, Workload};
 
 use crate::dataset::{Data, PATHS_FILE, SETTINGS_FILE};
@@ -29,11 +30,20 @@ pub struct Pass {
     pub of: usize,
 }
 
-/// The prompt's tokens of each question, made again from the workload as they were made when paths were collected.
+/// What the paths of each question continue.
+pub struct Prompts {
+    /// Its tokens.
+    pub tokens: Vec<Vec<u32>>,
+    /// The same as a question: those tokens, about the item's image.
+    pub questions: Vec<curt::Question>,
+}
+
+/// The prompt of each question: as it was recorded when paths were collected, or made again from the workload where an older
+/// folder does not have it.
 ///
 /// # Errors
 /// [`Error::Data`] for an item that the workload does not have, and what the runtime says.
-pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Vec<Vec<u32>>> {
+pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Prompts> {
     let part = data.settings.workload_part().ok_or_else(|| {
         let file = data.dir.join(SETTINGS_FILE);
         Error::data(&file, "part", "a part of a workload", &data.settings.part)
@@ -43,23 +53,38 @@ pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Vec<
         .iter()
         .map(|item| (item.id.as_str(), item))
         .collect();
-    let options = curt::AskOptions {
+    let options = AskOptions {
         prompt: Some(workload.prompt().clone()),
-        ..curt::AskOptions::default()
+        ..AskOptions::default()
     };
-    data.questions
-        .iter()
-        .map(|q| {
-            let item = items.get(q.item.as_str()).ok_or_else(|| {
-                Error::data(
-                    &data.dir.join(PATHS_FILE),
-                    "item",
-                    format!("one of the items of workload {}", workload.name()),
-                    &q.item,
-                )
-            })?;
-            let question = curt::Question::Text(item.asked().into_owned());
-            Ok(engine.tokens(&question, &options)?)
-        })
-        .collect()
+    let mut prompts = Prompts {
+        tokens: Vec::with_capacity(data.questions.len()),
+        questions: Vec::with_capacity(data.questions.len()),
+    };
+    for q in &data.questions {
+        let item = items.get(q.item.as_str()).ok_or_else(|| {
+            Error::data(
+                &data.dir.join(PATHS_FILE),
+                "item",
+                format!("one of the items of workload {}", workload.name()),
+                &q.item,
+            )
+        })?;
+        let tokens = match q.paths.first().and_then(|path| path.prompt.clone()) {
+            Some(tokens) => tokens,
+            None => engine.tokens(&question(item), &options)?,
+        };
+        let images = item.image.iter().cloned().map(Image::File);
+        prompts
+            .questions
+            .push(curt::Question::Tokens(tokens.clone()).about(images));
+        prompts.tokens.push(tokens);
+    }
+    Ok(prompts)
+}
+
+/// What is asked for `item`.
+pub(crate) fn question(item: &Item) -> curt::Question {
+    let text = curt::Question::Text(item.asked().into_owned());
+    text.about(item.image.iter().cloned().map(Image::File))
 }

@@ -1,10 +1,10 @@
 //! The keys and values that attention pooling reads: windows of the chosen layers at the check points.
 
 use curt::kv::{KvKind, KvRow};
-use curt::{CancelToken, Engine, Error as RuntimeError};
+use curt::{AskOptions, CancelToken, Engine, Error as RuntimeError};
 
 use super::means::features_folder;
-use super::{Pass, Store};
+use super::{Pass, Prompts, Store};
 use crate::dataset::Data;
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ pub struct Windows {
 /// Those of [`super::means`], and [`curt::Error::Shape`] for a prompt and prefix shorter than the window.
 pub fn windows(
     engine: &mut Engine,
-    prompts: &[Vec<u32>],
+    prompts: &Prompts,
     data: &Data,
     at_tokens: &[usize],
     (layers, window): (&[usize], usize),
@@ -64,7 +64,8 @@ pub fn windows(
         }
         let tokens: Vec<&[u32]> = question.paths.iter().map(|p| p.tokens.as_slice()).collect();
         let mut read: Vec<Vec<f32>> = vec![vec![0.0; paths * width]; stores.len()];
-        engine.rebuild(&prompts[number], &tokens, at_tokens, &mut |rebuilt| {
+        let (asked, ask) = (&prompts.questions[number], AskOptions::default());
+        engine.rebuild(asked, &ask, &tokens, at_tokens, &mut |rebuilt| {
             let Some(place) = at_tokens.iter().position(|&at| at == rebuilt.at_tokens) else {
                 return Ok(());
             };

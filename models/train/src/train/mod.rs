@@ -145,7 +145,7 @@ pub fn train(
         bytes_per_value: geometry.dtype.bytes(),
         search: Search {
             data,
-            prompts: &prompts,
+            prompts: &prompts.tokens,
             stores: &mut stores,
             study: &study,
             fit: FitOptions {
@@ -167,7 +167,7 @@ pub fn train(
                 });
             }
         };
-        let shortest = prompts.iter().map(Vec::len).min().unwrap_or(0);
+        let shortest = prompts.tokens.iter().map(Vec::len).min().unwrap_or(0);
         let first = found.at.first().copied().unwrap_or(0);
         let window = WINDOW.min(shortest + first);
         let cancel = &options.cancel;
@@ -185,7 +185,7 @@ pub fn train(
             )?,
             at_tokens: found.at.clone(),
             rotary,
-            prompts: &prompts,
+            prompts: &prompts.tokens,
         });
     }
     pool.install(|| trainer.finish(found, attend, on_event))
