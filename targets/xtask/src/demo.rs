@@ -8,49 +8,58 @@ use anyhow::{Context, Result, anyhow};
 use crate::child;
 use crate::setup;
 
-/// The shipped package, from the checkout's root.
+/// The shipped package of texts, from the checkout's root.
 const PACKAGE: &str = "models/packages/reasoner";
 
 /// Sixteen paths, of which the package's head lets four go on.
 const PRUNING: [&str; 4] = ["--paths", "16", "--keep", "4"];
 
+/// The shipped package that sees, and what it looks at.
+const SEES: &str = "models/packages/vqa";
+const PICTURE: [&str; 2] = ["--image", "models/packages/vqa/sample.jpg"];
+
 /// What is built: the command without training, whose autodiff library takes longer to compile than all the rest, in the
 /// profile and with the features of dependencies that `cargo test --workspace` has, so that a newcomer compiles once.
 const BUILD: [&str; 4] = ["--workspace", "--no-default-features", "--bin", "curt"];
 
-/// Asks the shipped package the user's question, or its own.
+/// Asks about a picture, then a question of which paths are pruned: the packages' own, or the user's in place of the last.
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
-    let question = if words.is_empty() {
-        question_of(&child::checkout().join(PACKAGE).join("prompt.toml"))?
+    let own = |package: &str| question_of(&child::checkout().join(package).join("prompt.toml"));
+    let mut asked = Vec::new();
+    if words.is_empty() {
+        asked.push((SEES, &PICTURE[..], own(SEES)?));
+        asked.push((PACKAGE, &PRUNING[..], own(PACKAGE)?));
     } else {
-        words.join(" ")
-    };
+        asked.push((PACKAGE, &PRUNING[..], words.join(" ")));
+    }
     let setup = setup::ensure()?;
     child::succeed(&mut child::cargo(["build"].into_iter().chain(BUILD)))
         .context("curt does not build")?;
-    eprintln!(
-        "\n$ curt ask --package {PACKAGE} {} \"{question}\"\n",
-        PRUNING.join(" ")
-    );
-    let status = child::status(setup.apply(&mut ask(&question)?))?;
-    // A process that a signal ended has no code.
-    let code = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1);
-    Ok(ExitCode::from(code))
+    for (package, options, question) in asked {
+        eprintln!(
+            "\n$ curt ask --package {package} {} \"{question}\"\n",
+            options.join(" ")
+        );
+        let status = child::status(setup.apply(&mut ask(package, options, &question)?))?;
+        if !status.success() {
+            // A process that a signal ended has no code.
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(ExitCode::from(code.unwrap_or(1)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Cargo has put it beside this program, which has the same profile.
-fn ask(question: &str) -> Result<Command> {
+fn ask(package: &str, options: &[&str], question: &str) -> Result<Command> {
     let this = std::env::current_exe().context("cannot say where this program lies")?;
     let curt = format!("curt{}", std::env::consts::EXE_SUFFIX);
     let mut command = Command::new(this.with_file_name(curt));
     command
         .current_dir(child::checkout())
-        .args(["ask", "--package", PACKAGE])
-        .args(PRUNING)
+        .args(["ask", "--package", package])
+        .args(options)
         .args(["--", question]);
     Ok(command)
 }

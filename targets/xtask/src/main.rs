@@ -1,6 +1,6 @@
 //! `cargo xtask`: everything a checkout of curt does for itself.
 //!
-//! `setup` fetches the ONNX Runtime library, `demo` asks the shipped package a question, `test` runs what this machine
+//! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `test` runs what this machine
 //! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `check` is what continuous integration
 //! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
@@ -26,7 +26,7 @@ Usage: cargo xtask <command>
 
 Commands:
   setup                 fetch the ONNX Runtime library into the user's cache; prints ORT_DYLIB_PATH=<file>
-  demo [-- QUESTION]    set up, build, and ask the shipped package a question
+  demo [-- QUESTION]    set up, build, and ask the shipped packages: one sees, one prunes
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   check                 format, lints, documentation and layering, warnings denied
