@@ -84,3 +84,47 @@ fn avx2() -> bool {
 fn avx512() -> bool {
     false
 }
+
+/// Gives a kernel with the fields `isa` and `$field` its constructors, from what each of the modules `scalar`, `avx2`,
+/// `avx512` and `neon` beside it calls `$loops`.
+macro_rules! chosen_for_an_isa {
+    ($kernel:ident, $field:ident: $type:ty = $loops:ident) => {
+        impl $kernel {
+            /// The variant for `isa`; `None` where this processor or this build does not have it.
+            pub fn new(isa: $crate::Isa) -> Option<Self> {
+                if !isa.is_available() {
+                    return None;
+                }
+                let $field: $type = match isa {
+                    $crate::Isa::Scalar => scalar::$loops,
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::Isa::Avx2 => avx2::$loops,
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::Isa::Avx512 => avx512::$loops,
+                    #[cfg(target_arch = "aarch64")]
+                    $crate::Isa::Neon => neon::$loops,
+                    _ => return None,
+                };
+                Some(Self { isa, $field })
+            }
+
+            /// The widest variant of this processor.
+            pub fn best() -> Self {
+                $crate::Isa::available()
+                    .filter_map(Self::new)
+                    .last()
+                    .unwrap_or(Self {
+                        isa: $crate::Isa::Scalar,
+                        $field: scalar::$loops,
+                    })
+            }
+
+            /// The instruction set it was chosen for.
+            pub fn isa(self) -> $crate::Isa {
+                self.isa
+            }
+        }
+    };
+}
+
+pub(crate) use chosen_for_an_isa;

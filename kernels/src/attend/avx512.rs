@@ -5,7 +5,7 @@ use super::{Queries, Stages, State, Tile, Weights};
 use crate::element::{Bf16, Element, F16, F32, I8, PerDtype};
 use crate::lanes::avx512::Avx512;
 
-pub(super) const STAGES: Stages = Stages {
+pub(super) const STAGES: &Stages = &Stages {
     logits: PerDtype {
         f32: logits::<F32>,
         f16: logits::<F16>,

@@ -23,6 +23,7 @@ mod scalar;
 mod scratch;
 
 use crate::element::PerDtype;
+use crate::isa::chosen_for_an_isa;
 use crate::kv::common_shape;
 use crate::lanes::GROUP;
 use crate::{Dtype, Isa, KvView, ShapeError};
@@ -127,41 +128,9 @@ pub struct Attend {
     stages: &'static Stages,
 }
 
+chosen_for_an_isa!(Attend, stages: &'static Stages = STAGES);
+
 impl Attend {
-    /// The variant for `isa`; `None` where this processor or this build does not have it.
-    pub fn new(isa: Isa) -> Option<Self> {
-        if !isa.is_available() {
-            return None;
-        }
-        let stages = match isa {
-            Isa::Scalar => &scalar::STAGES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::STAGES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::STAGES,
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => &neon::STAGES,
-            _ => return None,
-        };
-        Some(Self { isa, stages })
-    }
-
-    /// The widest variant of this processor.
-    pub fn best() -> Self {
-        Isa::available()
-            .filter_map(Self::new)
-            .last()
-            .unwrap_or(Self {
-                isa: Isa::Scalar,
-                stages: &scalar::STAGES,
-            })
-    }
-
-    /// The instruction set it was chosen for.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-
     /// f32 elements of scratch that one call needs, whatever the dtype and the number of positions.
     pub fn scratch_len(queries: usize, head_dim: usize) -> usize {
         Plan::new(queries, head_dim).len()

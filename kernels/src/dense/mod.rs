@@ -9,6 +9,7 @@ mod neon;
 mod registers;
 mod scalar;
 
+use crate::isa::chosen_for_an_isa;
 use crate::{Isa, ShapeError};
 
 /// The operands, of lengths that fit each other; nothing is empty.
@@ -33,41 +34,9 @@ pub struct Dense {
     apply: Apply,
 }
 
+chosen_for_an_isa!(Dense, apply: Apply = apply);
+
 impl Dense {
-    /// The variant for `isa`; `None` where this processor or this build does not have it.
-    pub fn new(isa: Isa) -> Option<Self> {
-        if !isa.is_available() {
-            return None;
-        }
-        let apply: Apply = match isa {
-            Isa::Scalar => scalar::apply,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::apply,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::apply,
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => neon::apply,
-            _ => return None,
-        };
-        Some(Self { isa, apply })
-    }
-
-    /// The widest variant of this processor.
-    pub fn best() -> Self {
-        Isa::available()
-            .filter_map(Self::new)
-            .last()
-            .unwrap_or(Self {
-                isa: Isa::Scalar,
-                apply: scalar::apply,
-            })
-    }
-
-    /// The instruction set it was chosen for.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-
     /// `out[r, o] = bias[o] + Σ_i weights[o, i] · input[r, i]`. The weights are read once for up to four rows.
     ///
     /// # Shapes

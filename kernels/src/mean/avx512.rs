@@ -4,7 +4,7 @@ use super::{Loops, registers};
 use crate::element::{Bf16, Element, F16, F32, I8};
 use crate::lanes::avx512::Avx512;
 
-pub(super) const LOOPS: Loops = Loops {
+pub(super) const LOOPS: &Loops = &Loops {
     f32: add_rows::<F32>,
     f16: add_rows::<F16>,
     bf16: add_rows::<Bf16>,

@@ -10,6 +10,7 @@ mod registers;
 mod scalar;
 
 use crate::element::PerDtype;
+use crate::isa::chosen_for_an_isa;
 use crate::kv::common_shape;
 use crate::{Isa, KvView, ShapeError};
 
@@ -25,41 +26,9 @@ pub struct Mean {
     loops: &'static Loops,
 }
 
+chosen_for_an_isa!(Mean, loops: &'static Loops = LOOPS);
+
 impl Mean {
-    /// The variant for `isa`; `None` where this processor or this build does not have it.
-    pub fn new(isa: Isa) -> Option<Self> {
-        if !isa.is_available() {
-            return None;
-        }
-        let loops = match isa {
-            Isa::Scalar => &scalar::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::LOOPS,
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => &neon::LOOPS,
-            _ => return None,
-        };
-        Some(Self { isa, loops })
-    }
-
-    /// The widest variant of this processor.
-    pub fn best() -> Self {
-        Isa::available()
-            .filter_map(Self::new)
-            .last()
-            .unwrap_or(Self {
-                isa: Isa::Scalar,
-                loops: &scalar::LOOPS,
-            })
-    }
-
-    /// The instruction set it was chosen for.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-
     /// `out[d]` = mean over the positions of all segments of `values[head, position, d]`.
     ///
     /// # Shapes

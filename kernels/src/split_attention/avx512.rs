@@ -3,7 +3,7 @@
 use super::{Chunk, Loops, Scratch, registers};
 use crate::lanes::avx512::Avx512;
 
-pub(super) const LOOPS: Loops = Loops {
+pub(super) const LOOPS: &Loops = &Loops {
     attend,
     merge,
     finish,

@@ -18,6 +18,7 @@ mod neon;
 mod registers;
 mod scalar;
 
+use crate::isa::chosen_for_an_isa;
 use crate::lanes::MAX_LANES;
 use crate::{Isa, ShapeError};
 
@@ -130,41 +131,9 @@ pub struct SplitAttention {
     loops: &'static Loops,
 }
 
+chosen_for_an_isa!(SplitAttention, loops: &'static Loops = LOOPS);
+
 impl SplitAttention {
-    /// The variant for `isa`; `None` where this processor or this build does not have it.
-    pub fn new(isa: Isa) -> Option<Self> {
-        if !isa.is_available() {
-            return None;
-        }
-        let loops = match isa {
-            Isa::Scalar => &scalar::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::LOOPS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::LOOPS,
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => &neon::LOOPS,
-            _ => return None,
-        };
-        Some(Self { isa, loops })
-    }
-
-    /// The widest variant of this processor.
-    pub fn best() -> Self {
-        Isa::available()
-            .filter_map(Self::new)
-            .last()
-            .unwrap_or(Self {
-                isa: Isa::Scalar,
-                loops: &scalar::LOOPS,
-            })
-    }
-
-    /// The instruction set it was chosen for.
-    pub fn isa(self) -> Isa {
-        self.isa
-    }
-
     /// Whether heads of so many elements are taken: a multiple of 16, up to 256.
     pub const fn takes(head_dim: usize) -> bool {
         head_dim > 0 && head_dim <= MAX_HEAD_DIM && head_dim.is_multiple_of(MAX_LANES)

@@ -3,7 +3,7 @@
 use super::{Chunk, Loops, Scratch, SplitAttention};
 use crate::lanes::{MAX_LANES, exp2_of_one};
 
-pub(super) const LOOPS: Loops = Loops {
+pub(super) const LOOPS: &Loops = &Loops {
     attend,
     merge,
     finish,
