@@ -5,7 +5,7 @@ use crate::support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use curt::package::ImageProcessor;
 use curt::vision::{Decoded, Image, ImageLimits, decode, process};
@@ -50,7 +50,7 @@ fn data<T: for<'de> Deserialize<'de>>(name: &str) -> T {
     serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-fn picture(name: &str) -> PathBuf {
+pub(crate) fn picture(name: &str) -> PathBuf {
     checkout()
         .join("models/recipes/reference/pictures")
         .join(name)
@@ -59,12 +59,12 @@ fn picture(name: &str) -> PathBuf {
 /// Pictures that every decoder reads alike.
 const PICTURES: usize = 14;
 
-fn file(name: &str) -> Image {
+pub(crate) fn file(name: &str) -> Image {
     Image::File(picture(name))
 }
 
 /// A copy of a package with the folder of its graphs.
-fn copy(name: &str) -> tempfile::TempDir {
+pub(crate) fn copy(name: &str) -> tempfile::TempDir {
     let dir = support::copy(&tiny(name));
     let graphs = tiny(name).join("onnx");
     if graphs.is_dir() {
@@ -178,152 +178,6 @@ fn answers_in_the_layout_of_genai_are_those_of_transformers() {
     }
 }
 
-/// Largest difference of a level between Pillow's decoders (libjpeg-turbo, libwebp) and those of the `image` crate, as this
-/// test prints it: the inverse transforms, the smoothing of colours that are stored at half size and the way from their
-/// model to red, green and blue round in each library's own order.
-const OTHER_DECODER: [(&str, u8); 3] = [("photo.jpg", 3), ("cmyk.jpg", 3), ("lossy.webp", 3)];
-
-#[test]
-fn lossy_formats_differ_from_pillow_by_a_few_levels() {
-    for (name, most) in OTHER_DECODER {
-        let limits = ImageLimits::default();
-        let ours = decode(&file(name), &limits).unwrap();
-        let theirs = decode(&file(&format!("{name}.decoded.png")), &limits).unwrap();
-        assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
-        let pairs = ours.rgb.iter().zip(&theirs.rgb);
-        let differences: Vec<u8> = pairs.map(|(a, b)| a.abs_diff(*b)).collect();
-        let largest = differences.iter().copied().max().unwrap();
-        let sum: u64 = differences.iter().map(|&d| u64::from(d)).sum();
-        let mean = sum as f64 / differences.len() as f64;
-        println!("{name}: up to {largest} of 255 levels, {mean:.3} in the mean");
-        assert!(largest <= most, "{name}: {largest}");
-    }
-}
-
-#[test]
-fn what_is_not_in_the_pixels_is_said() {
-    let notes = |name: &str| decode(&file(name), &ImageLimits::default()).unwrap().notes;
-    assert!(notes("photo.jpg")[0].contains("colour profile"));
-    assert!(notes("moving.gif")[0].contains("first frame"));
-    assert!(notes("lossless.webp").is_empty());
-}
-
-/// Why `bytes` are no image.
-fn refused(bytes: &[u8], limits: &ImageLimits) -> String {
-    let image = Image::Encoded {
-        name: "given".into(),
-        bytes: bytes.into(),
-    };
-    let error = decode(&image, limits).unwrap_err().to_string();
-    assert!(error.starts_with("given: "), "{error}");
-    error
-}
-
-#[test]
-fn what_is_no_whole_image_is_an_error() {
-    let limits = ImageLimits::default();
-    for (bytes, said) in [
-        (&b""[..], "no bytes"),
-        (
-            b"just a text, whatever its file is called",
-            "something else",
-        ),
-        (b"%PDF-1.7\n%\xe2\xe3", "something else"),
-        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00", "JPEG, PNG"),
-    ] {
-        let error = refused(bytes, &limits);
-        assert!(error.contains(said), "{error}");
-    }
-    for name in [
-        "alpha.png",
-        "photo.jpg",
-        "lossless.webp",
-        "lossy.webp",
-        "palette.bmp",
-        "moving.gif",
-    ] {
-        let whole = fs::read(picture(name)).unwrap();
-        // Nowhere does a cut end in a panic, and nowhere before the middle in an image; of a JPEG nowhere at all.
-        for part in 1..40 {
-            let cut = whole.len() * part / 40;
-            let image = Image::Encoded {
-                name: "given".into(),
-                bytes: whole[..cut].into(),
-            };
-            let decoded = decode(&image, &limits);
-            assert!(
-                (part > 20 && name != "photo.jpg") || decoded.is_err(),
-                "{name} cut at {cut}"
-            );
-        }
-        // Nor does a byte that fell over.
-        for at in (0..whole.len()).step_by(7) {
-            let mut broken = whole.clone();
-            broken[at] ^= 0x55;
-            let image = Image::Encoded {
-                name: "given".into(),
-                bytes: broken.into(),
-            };
-            let _ = decode(
-                &image,
-                &ImageLimits {
-                    max_pixels: 1 << 20,
-                },
-            );
-        }
-    }
-    let text = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
-    fs::write(text.path(), "a text").unwrap();
-    let error = decode(&Image::File(text.path().into()), &limits).unwrap_err();
-    assert!(error.to_string().contains("something else"), "{error}");
-    let folder = decode(&Image::File(checkout()), &limits).unwrap_err();
-    assert!(folder.to_string().contains("a folder"), "{folder}");
-}
-
-#[test]
-fn pixels_are_counted_before_they_are_decoded() {
-    let limits = ImageLimits { max_pixels: 1000 };
-    let error = refused(&fs::read(picture("large.png")).unwrap(), &limits);
-    support::assert_names(
-        &error,
-        &["1000 pixels", "`max_image_pixels`", "5472 x 3648"],
-    );
-    // A head that promises four thousand million pixels, and nothing behind it.
-    let mut bomb = fs::read(picture("dot.png")).unwrap();
-    bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
-    let head = crc32(&bomb[12..29]);
-    bomb[29..33].copy_from_slice(&head.to_be_bytes());
-    let error = refused(&bomb, &ImageLimits::default());
-    support::assert_names(&error, &["65535 x 65535"]);
-    for (width, height, bytes) in [
-        (0, 4, 0),
-        (4, 0, 0),
-        (2, 2, 11),
-        (2, 2, 13),
-        (usize::MAX, 2, 6),
-    ] {
-        let image = Image::Pixels {
-            width,
-            height,
-            order: curt::vision::PixelOrder::Rgb,
-            bytes: vec![0; bytes].into(),
-        };
-        assert!(
-            decode(&image, &limits).is_err(),
-            "{width} x {height} in {bytes}"
-        );
-    }
-}
-
-/// The check that ends a chunk of a PNG.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
-    })
-}
-
 #[test]
 fn a_strip_becomes_a_tensor_or_an_error() {
     let reference: Tensors = data("images.json");
@@ -352,7 +206,7 @@ fn a_strip_becomes_a_tensor_or_an_error() {
     }
 }
 
-fn options() -> AskOptions {
+pub(crate) fn options() -> AskOptions {
     AskOptions {
         sampling: SamplingDefaults {
             max_tokens: Some(8),
@@ -520,175 +374,6 @@ fn image_tokens_and_features_agree_or_nothing_is_asked() {
     let question = Question::from("what?").about([image()]);
     let error = texts.ask(&question, &options(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("texts alone"), "{error}");
-}
-
-#[test]
-fn a_processor_that_does_not_fit_its_graphs_is_named() {
-    if !support::library_or_skip("a_processor_that_does_not_fit_its_graphs_is_named") {
-        return;
-    }
-    let refusal = |name: &str, field: &str, value: Value| {
-        let dir = copy("tiny-idefics3");
-        edit(dir.path(), name, |json| json[field] = value);
-        let mut engine = support::engine(dir.path());
-        let question = Question::from("what is it?").about([file("dot.png")]);
-        let error = engine.ask(&question, &options(), &mut |_| {}).unwrap_err();
-        error.to_string()
-    };
-    let tokens = refusal("processor_config.json", "image_seq_len", 5.into());
-    support::assert_names(&tokens, &["one for each image feature", "68", "85"]);
-    let edge = serde_json::json!({"longest_edge": 64});
-    let size = refusal("preprocessor_config.json", "max_image_size", edge);
-    support::assert_names(&size, &["vision_encoder.onnx", "pixel_values", "64", "32"]);
-}
-
-#[test]
-fn files_of_several_types_are_chosen_among() {
-    let dir = copy("tiny-idefics3");
-    let onnx = dir.path().join("onnx");
-    for suffix in ["_q4", "_fp16", "_quantized"] {
-        let to = onnx.join(format!("decoder_model_merged{suffix}.onnx"));
-        fs::copy(onnx.join("decoder_model_merged.onnx"), to).unwrap();
-    }
-    let chosen = |dtype: Option<&str>| -> Result<String, String> {
-        let package = Package::open_as(dir.path(), dtype).map_err(|e| e.to_string())?;
-        let report = package.report().unwrap();
-        let images = report.images.unwrap();
-        assert_eq!(
-            images,
-            "squares of 32 pixels, and the whole in one, 4 tokens each"
-        );
-        Ok(report.files[0].0.clone())
-    };
-    assert_eq!(chosen(None).unwrap(), "decoder_model_merged_q4.onnx");
-    assert_eq!(
-        chosen(Some("decoder_model_merged=fp16")).unwrap(),
-        "decoder_model_merged_fp16.onnx"
-    );
-    assert_eq!(chosen(Some("fp32")).unwrap(), "decoder_model_merged.onnx");
-    edit(dir.path(), "config.json", |json| {
-        json["transformers.js_config"] =
-            serde_json::json!({"dtype": {"decoder_model_merged": "q8"}});
-    });
-    assert_eq!(chosen(None).unwrap(), "decoder_model_merged_quantized.onnx");
-    support::assert_names(
-        &chosen(Some("q5")).unwrap_err(),
-        &["`dtype`", "q4f16", "got q5"],
-    );
-    support::assert_names(
-        &chosen(Some("fp16")).unwrap_err(),
-        &["embed_tokens", "fp32"],
-    );
-    let notes = Package::open(dir.path()).unwrap().notes().join("; ");
-    support::assert_names(
-        &notes,
-        &[
-            "decoder_model_merged has files in q4, q8, fp32, fp16",
-            "config.json",
-        ],
-    );
-    let genai = Package::open_as(&tiny("tiny-idefics3-genai"), Some("q4")).unwrap_err();
-    support::assert_names(&genai.to_string(), &["one file of each graph"]);
-}
-
-#[test]
-fn a_text_model_in_the_layout_of_transformers_js_answers_as_in_the_other() {
-    if !support::library_or_skip(
-        "a_text_model_in_the_layout_of_transformers_js_answers_as_in_the_other",
-    ) {
-        return;
-    }
-    let source = tiny("tiny-llama-growing-fp32");
-    let dir = support::copy(&source);
-    fs::remove_file(dir.path().join("genai_config.json")).unwrap();
-    fs::create_dir(dir.path().join("onnx")).unwrap();
-    let graph = dir.path().join("onnx/model.onnx");
-    fs::rename(dir.path().join("model.onnx"), &graph).unwrap();
-    let config = r#"{"model_type": "llama", "max_position_embeddings": 640, "eos_token_id": [2], "bos_token_id": 1}"#;
-    fs::write(dir.path().join("config.json"), config).unwrap();
-    let options = options();
-    let ask = |dir: &Path| {
-        let question = Question::Tokens((5..60).collect());
-        let mut engine = support::engine(dir);
-        engine.ask(&question, &options, &mut |_| {}).unwrap().paths[0]
-            .tokens
-            .clone()
-    };
-    let expected = ask(&source);
-    assert_eq!(ask(dir.path()), expected);
-    // As optimum merges a graph without a past and one with: told which it is to be. Appended messages are merged.
-    let mut bytes = fs::read(&graph).unwrap();
-    bytes.extend(input_of_bool("use_cache_branch"));
-    fs::write(&graph, bytes).unwrap();
-    assert_eq!(ask(dir.path()), expected);
-}
-
-/// A `ModelProto` whose graph has an input `[1]` of bool and nothing else.
-fn input_of_bool(name: &str) -> Vec<u8> {
-    let field = |number: u8, value: &[u8]| {
-        let mut bytes = vec![number << 3 | 2, value.len() as u8];
-        bytes.extend_from_slice(value);
-        bytes
-    };
-    let shape = field(1, &[1 << 3, 1]);
-    let mut tensor = vec![1 << 3, 9];
-    tensor.extend(field(2, &shape));
-    let mut info = field(1, name.as_bytes());
-    info.extend(field(2, &field(1, &tensor)));
-    field(7, &field(11, &info))
-}
-
-#[test]
-fn a_package_of_several_graphs_is_known_by_all_of_them() {
-    let fingerprint = |dir: &Path| Package::open(dir).unwrap().fingerprint().unwrap();
-    let whole = fingerprint(&tiny("tiny-idefics3"));
-    assert_eq!(fingerprint(copy("tiny-idefics3").path()), whole);
-    for graph in ["vision_encoder", "embed_tokens", "decoder_model_merged"] {
-        let dir = copy("tiny-idefics3");
-        let file = dir.path().join(format!("onnx/{graph}.onnx"));
-        let mut bytes = fs::read(&file).unwrap();
-        // Inside a weight: in the middle of the largest part of the file.
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(&file, bytes).unwrap();
-        assert_ne!(fingerprint(dir.path()), whole, "{graph}");
-    }
-    for (file, field, value) in [
-        ("preprocessor_config.json", "resample", Value::from(3)),
-        ("config.json", "image_token_id", Value::from(5)),
-    ] {
-        let dir = copy("tiny-idefics3");
-        edit(dir.path(), file, |json| json[field] = value);
-        assert_ne!(fingerprint(dir.path()), whole, "{file}");
-    }
-}
-
-#[test]
-fn what_a_processor_cannot_do_is_named() {
-    let change = |field: &str, value: Value| {
-        let dir = copy("tiny-idefics3");
-        edit(dir.path(), "preprocessor_config.json", |json| {
-            json[field] = value
-        });
-        dir
-    };
-    for (field, value) in [
-        ("resample", Value::from(0)),
-        ("size", serde_json::json!({"longest_edge": 1 << 30})),
-        ("size", serde_json::json!({"shortest_edge": 5})),
-        ("max_image_size", serde_json::json!({"longest_edge": 0})),
-        ("image_mean", serde_json::json!([0.5])),
-        ("image_std", serde_json::json!([0.5, 0.0, 0.5])),
-    ] {
-        let refusal = support::refusal(change(field, value).path());
-        support::assert_names(&refusal, &["preprocessor_config.json", field]);
-    }
-    // A text can still be asked about where images cannot.
-    let other = change("image_processor_type", "Qwen2VLImageProcessor".into());
-    let package = Package::open(other.path()).unwrap();
-    assert!(package.image_processor().is_none());
-    let notes = package.notes().join("; ");
-    support::assert_names(&notes, &["Idefics3ImageProcessor", "Qwen2VLImageProcessor"]);
 }
 
 #[derive(Deserialize)]
