@@ -126,6 +126,10 @@ fn values_that_hold_themselves_are_copies() {
             "false",
         ),
         (
+            "{% set ns = namespace() %}{% set ns.l = {ns: 1} %}{{ ns.l|length }}{{ {ns: 1}|length }}",
+            "11",
+        ),
+        (
             "{% set a = namespace() %}{% set a.l = a %}{% set b = namespace() %}{% set b.l = b %}{{ a == b }}",
             "true",
         ),

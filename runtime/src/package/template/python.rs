@@ -59,7 +59,8 @@ fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error>
             .try_iter()?
             .map(|key| {
                 let item = copy(&value.get_item(&key)?, depth + 1, values)?;
-                Ok((key, item))
+                // A namespace may be a key, and then be told to keep itself.
+                Ok((copy(&key, depth + 1, values)?, item))
             })
             .collect::<Result<Vec<(Value, Value)>, Error>>()
             .map(Value::from_pairs),
