@@ -104,6 +104,7 @@ class Settings:
     precision: Precision
     block: int
     attention: Attention
+    fsgrpo_share: float
     work: Path  # checkpoints and intermediate files; never committed
 
 

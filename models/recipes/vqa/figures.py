@@ -64,6 +64,13 @@ class Lines:
         """Direct first; where the answer is less sure than `threshold`, the prompt is answered again in full."""
         return self.either(self.confidence >= threshold, waste=True)
 
+    def oracle(self) -> tuple[Array, Array]:
+        """In the cheapest format that is right, where one is; else in the cheapest."""
+        cheapest = np.argmin(np.where(self.right, self.tokens, np.inf), axis=1)
+        cheapest = np.where(self.right.any(axis=1), cheapest, self.tokens.argmin(axis=1))
+        every = np.arange(len(cheapest))
+        return self.right[every, cheapest], self.tokens[every, cheapest].astype(float)
+
     def either(self, accepted: Array, waste: bool) -> tuple[Array, Array]:
         (direct, short), (full, long) = self.of(Format.DIRECT), self.of(Format.FULL)
         return np.where(accepted, direct, full), np.where(accepted, short, long + (short if waste else 0))
@@ -224,9 +231,17 @@ def measured(held_out: Lines, train: Lines) -> dict[str, Any]:
         "signals": signals,
         "off_grammar": {"mean": float(held_out.off_grammar.mean()), "most": float(held_out.off_grammar.max())},
         "valid": [round(float(held_out.valid[:, form].mean()), 4) for form in Format],
+        "oracle": against_full(held_out, held_out.oracle()),
         "right_in_some_format": round(float(held_out.right.any(axis=1).mean()), 4),
         "curve": curve(held_out),
     }
+
+
+def alone(lines: Lines) -> dict[str, float]:
+    """Accuracy in every format and adaptive, and the tokens of the latter."""
+    right, tokens = lines.adaptive()
+    shares = {form.name.lower(): float(lines.of(form)[0].mean()) for form in Format} | {"adaptive": float(right.mean())}
+    return {name: round(share, 4) for name, share in shares.items()} | {"tokens": round(float(tokens.mean()), 2)}
 
 
 def curve(lines: Lines) -> list[dict[str, float]]:

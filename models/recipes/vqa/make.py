@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
@@ -24,6 +25,8 @@ from stages import train_formats, train_tower
 from vocabulary import Vocabulary
 
 STAGES = ("tower", "formats", "fsgrpo")
+
+Weights = dict[str, np.ndarray]
 
 
 def begin(settings: Settings, stage: str, on_from: Path | None) -> Model:
@@ -67,10 +70,19 @@ def export(settings: Settings, vocabulary: Vocabulary, out: Path) -> None:
     done = [stage for stage in STAGES if weights_file(settings, stage).exists()]
     if not done:
         raise FileNotFoundError(f"nothing is trained in {settings.work}")
+    weights = load_file(weights_file(settings, done[-1]))
+    if done[-2:] == ["formats", "fsgrpo"]:
+        weights = between(load_file(weights_file(settings, "formats")), weights, settings.fsgrpo_share)
     folder = settings.work / "hf"
-    write_folder(folder, settings.model, vocabulary.text, load_file(weights_file(settings, done[-1])))
+    write_folder(folder, settings.model, vocabulary.text, weights)
     write_package(folder, out, settings.precision, settings.block, settings.attention)
     print(f"{out}: {done[-1]}, {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
+
+
+def between(before: Weights, after: Weights, share: float) -> Weights:
+    """`share` of the way from the weights before a fine-tuning to those after (WiSE-FT, arXiv 2109.01903, §3)."""
+    mixed = {name: (1 - share) * before[name].astype(np.float32) + share * after[name].astype(np.float32) for name in after}
+    return {name: value.astype(after[name].dtype) for name, value in mixed.items()}
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Renders the package's card from its eval.json: python models/recipes/vqa/page.py [PACKAGE]
 
 With `--measure DIR` it first makes eval.json from the lines of `judge.py` in DIR: held-out.jsonl and train.jsonl, and where
-they are there blank.jsonl, question-only.jsonl, and held-out-NAME.jsonl of other precisions or earlier weights.
+they are there blank.jsonl, question-only.jsonl, held-out-NAME.jsonl of other precisions or weights, and train-NAME.jsonl of
+weights that were chosen among.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from configuration import PACKAGE, RECIPE, load_settings, replacing, write_json
-from figures import Lines, compared, measured
+from figures import Lines, alone, compared, measured
 from questions import TIERS
 from responses import Format
 
@@ -47,6 +48,9 @@ def evaluation(folder: Path) -> dict[str, Any]:
     figures["compared"] = {
         path.stem.removeprefix("held-out-"): compared(Lines.read(path), held_out) for path in others
     }
+    figures["chosen_among"] = {
+        path.stem.removeprefix("train-"): alone(Lines.read(path)) for path in sorted(folder.glob("train-*.jsonl"))
+    }
     return figures
 
 
@@ -60,12 +64,14 @@ def render(package: Path) -> str:
         "signals": signal_table(figures),
         "controls": control_table(figures),
         "compared": compared_table(figures),
+        "chosen_among": chosen_table(figures),
         "curve": curve_table(figures),
         "files": file_table(package),
         "questions": f"{figures['questions']:,}",
         "pictures": figures["pictures"],
         "calibration_questions": figures["calibration_questions"],
         "some_format": number(figures["right_in_some_format"]),
+        "oracle": oracle_text(figures),
         "precision": settings.precision,
         "block": settings.block,
     }
@@ -82,6 +88,14 @@ def arm_table(figures: dict[str, Any]) -> str:
             f"| {spread(arm['difference'], signed=True)} |"
         )
     return "\n".join(lines)
+
+
+def oracle_text(figures: dict[str, Any]) -> str:
+    oracle = figures["oracle"]
+    return (
+        f"told which format is the cheapest that is right, it would save {oracle['saved'] * 100:.0f} % of always-full's tokens "
+        f"at {number(oracle['accuracy']['mean'])}."
+    )
 
 
 def share_table(figures: dict[str, Any]) -> str:
@@ -123,6 +137,14 @@ def compared_table(figures: dict[str, Any]) -> str:
     for name, arms in figures["compared"].items():
         cells = (spread(arms[arm]["accuracy"], signed=True) for arm in ("direct", "perception", "full", "adaptive"))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def chosen_table(figures: dict[str, Any]) -> str:
+    lines = ["| | direct | perception | full | adaptive | its tokens |", "|---|---|---|---|---|---|"]
+    for name, of in figures["chosen_among"].items():
+        shares = (number(of[arm]) for arm in ("direct", "perception", "full", "adaptive"))
+        lines.append(f"| {name} | " + " | ".join(shares) + f" | {of['tokens']:.1f} |")
     return "\n".join(lines)
 
 

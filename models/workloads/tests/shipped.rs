@@ -25,7 +25,7 @@ fn the_digests_are_the_ones_that_heads_and_records_name() {
         ),
         (
             "vqa",
-            "4bfe55a50a7e8567d6f7d6d96543e045b23805eef89385de2af1f9eb5756afd5",
+            "be7b1bba447cacb71d37c4fcaba96cf0696bca2c6a66ac069bfd516b34051303",
         ),
     ] {
         assert_eq!(shipped(name).1.digest(), digest, "{name}");

@@ -61,6 +61,14 @@ def test_a_cascade_pays_for_the_answer_it_throws_away() -> None:
     assert tokens.tolist() == [80] * 4
 
 
+def test_an_oracle_takes_the_cheapest_format_that_is_right() -> None:
+    of = lines(4, 1)
+    of.right[:] = [[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    right, tokens = of.oracle()
+    assert right.tolist() == [True, True, True, False]
+    assert tokens.tolist() == [8, 28, 80, 8]
+
+
 def test_a_threshold_keeps_what_it_was_asked_to_and_saves() -> None:
     train, held_out = lines(2000, 1), lines(2000, 2)
     strict = threshold_for(train, train.confidence, train.cascade, 0.0)

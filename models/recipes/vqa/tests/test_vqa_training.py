@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from configuration import PACKAGE, load_settings
 from fsgrpo import Baselines, Paths, forced_token, left_padded, path_loss, sample, train_fsgrpo, weigh
+from make import between
 from network import build, embed, features, hidden, logits
 from packing import decisions, pack
 from questions import KINDS, draw_question
@@ -264,3 +265,11 @@ def test_features_do_not_depend_on_their_batch() -> None:
         together, alone = features(model, pixels), features(model, pixels[1:2])
     assert (together[1:2] - alone).abs().max() < LOSS_TOLERANCE
     assert END_ID == 2
+
+
+def test_what_is_exported_lies_between_what_fsgrpo_began_with_and_ended_with() -> None:
+    before, after = ({"a": np.array(values, np.float16)} for values in ([0.0, 2.0], [1.0, -2.0]))
+    for share, wanted in ((0.0, [0.0, 2.0]), (0.25, [0.25, 1.0]), (1.0, [1.0, -2.0])):
+        mixed = between(before, after, share)["a"]
+        assert mixed.dtype == np.float16
+        assert mixed.tolist() == wanted
