@@ -9,6 +9,7 @@ mod table;
 mod worst;
 
 pub use page::page;
+pub use scatter::plot;
 pub use table::{Column, Table, columns, number};
 
 use crate::summary::Summary;

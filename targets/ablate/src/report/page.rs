@@ -6,14 +6,18 @@ use super::bars::{controls, differences, latency, tokens};
 use super::class_of;
 use super::scatter::scatter;
 use super::scores::scores;
-use super::svg::escape;
+use super::svg::{Drawing, escape};
 use super::table::{columns, mebibytes, number};
 use super::worst::worst;
 use crate::record::{Measure, Records};
 use crate::summary::{ArmSummary, Summary};
 use crate::verdict::Decision;
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = concat!(
+    include_str!("colors.css"),
+    include_str!("style.css"),
+    include_str!("drawing.css")
+);
 
 /// The page of `summary`, and, where `records` hold paths, what they show. It loads nothing and runs nothing.
 pub fn page(summary: &Summary, records: &Records) -> String {
@@ -50,7 +54,7 @@ pub fn page(summary: &Summary, records: &Records) -> String {
             "Accuracy against tokens",
             "Up is better, left is cheaper. Whiskers are 95 % intervals of each arm alone; whether two arms differ, the plot \
              beside says.",
-            scatter(summary),
+            scatter(summary).map(Drawing::finish),
             "<li><i class=\"dash\"></i>accuracy of the baseline</li>",
         ),
         (

@@ -21,8 +21,13 @@ struct Point<'a> {
     y: f64,
 }
 
+/// The plot of accuracy against tokens as an SVG file of its own; nothing where no arm has both.
+pub fn plot(summary: &Summary) -> Option<String> {
+    scatter(summary).map(Drawing::alone)
+}
+
 /// Draws it; nothing where no arm has both figures.
-pub(super) fn scatter(summary: &Summary) -> Option<String> {
+pub(super) fn scatter(summary: &Summary) -> Option<Drawing> {
     let known = |arm: &&ArmSummary| arm.accuracy.is_some() && arm.tokens.is_some();
     let arms: Vec<&ArmSummary> = summary.arms.iter().filter(known).collect();
     if arms.is_empty() {
@@ -131,7 +136,7 @@ pub(super) fn scatter(summary: &Summary) -> Option<String> {
             &point.arm.name,
         );
     }
-    Some(drawing.finish())
+    Some(drawing)
 }
 
 /// Points that would hide each other a little apart, each no further from its place than its own size: what is read off

@@ -1,7 +1,5 @@
 //! Drawing: a frame with axes, and text that is safe to put into a page.
 
-use std::fmt::Write as _;
-
 /// Text as HTML and SVG take it.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -82,19 +80,34 @@ impl Drawing {
         ));
     }
 
+    /// For a page, which has the styles.
     pub(super) fn finish(self) -> String {
-        let mut svg = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(
-            svg,
-            r#"<svg viewBox="0 0 {:.0} {:.0}" role="img" aria-label="{}" style="max-width:{:.0}px">{}</svg>"#,
-            self.width,
-            self.height,
-            self.label,
-            1.35 * self.width,
-            self.body
+        self.written("", "")
+    }
+
+    /// For a file of its own, with the styles in it.
+    pub(super) fn alone(self) -> String {
+        const SPACE: &str = r#"xmlns="http://www.w3.org/2000/svg" "#;
+        const INSIDE: &str = concat!(
+            "<style>\n",
+            include_str!("colors.css"),
+            include_str!("drawing.css"),
+            "</style>\n<rect width=\"100%\" height=\"100%\" fill=\"var(--card)\"/>\n"
         );
-        svg
+        self.written(SPACE, INSIDE) + "\n"
+    }
+
+    fn written(self, space: &str, inside: &str) -> String {
+        let Self {
+            width,
+            height,
+            label,
+            body,
+        } = self;
+        let wide = 1.35 * width;
+        format!(
+            r#"<svg {space}viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{label}" style="max-width:{wide:.0}px">{inside}{body}</svg>"#
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use curt_ablate::record::{Folder, Records, read_records};
-use curt_ablate::report::{Table, page};
+use curt_ablate::report::{Table, page, plot};
 use curt_ablate::summary::Summary;
 
 use curt_command::{note, out, output};
@@ -25,6 +25,9 @@ pub struct Args {
     /// What is made. Without it, the table; with --out, the files.
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Arms that a table or the plot shows. Without it, all.
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',')]
+    arms: Vec<String>,
     /// Folder for summary.json and report.html.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -55,6 +58,8 @@ enum Format {
     Readme,
     /// The summary, as JSON.
     Json,
+    /// The plot of accuracy against tokens.
+    Svg,
 }
 
 /// Runs `curt ablate report`.
@@ -63,7 +68,12 @@ pub fn run(args: &Args) -> Result<()> {
     let judged_otherwise = judge(args, &mut records)?;
     records.run.validate()?;
     say(&records.notes);
-    let summary = Summary::of(&records);
+    let mut summary = Summary::of(&records);
+    let makes_files = matches!(args.format, Some(Format::Files)) || args.out.is_some();
+    if !args.arms.is_empty() && makes_files {
+        bail!("--arms: files hold every arm; leave it out, or name another --format");
+    }
+    show(&args.arms, &mut summary)?;
     match (args.format, &args.out) {
         (Some(Format::Files), _) | (None, Some(_)) => {
             let dir = target(args, &records, &summary, judged_otherwise)?;
@@ -78,6 +88,28 @@ pub fn run(args: &Args) -> Result<()> {
         (Some(Format::Markdown), None) => out!("{}", Table::of(&summary).markdown())?,
         (Some(Format::Readme), None) => out!("{}", Table::readme(&summary).markdown())?,
         (Some(Format::Json), None) => output::json(&summary)?,
+        (Some(Format::Svg), None) => match plot(&summary) {
+            Some(svg) => out!("{}", svg.trim_end())?,
+            None => bail!(
+                "{}: expected an arm with an accuracy and tokens, got none",
+                args.records.display()
+            ),
+        },
+    }
+    Ok(())
+}
+
+/// Leaves `arms` in `summary`, in its own order; all where none is named.
+fn show(arms: &[String], summary: &mut Summary) -> Result<()> {
+    let known: Vec<&str> = summary.arms.iter().map(|arm| arm.name.as_str()).collect();
+    if let Some(unknown) = arms.iter().find(|arm| !known.contains(&arm.as_str())) {
+        bail!(
+            "--arms: expected arms of the records ({}), got {unknown:?}",
+            known.join(", ")
+        );
+    }
+    if !arms.is_empty() {
+        summary.arms.retain(|arm| arms.contains(&arm.name));
     }
     Ok(())
 }

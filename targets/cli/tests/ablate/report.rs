@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{ablate, figures, files, refused, succeeds};
-use crate::support::{curt, library_or_skip};
+use crate::support::{curt, library_or_skip, text};
 
 #[test]
 fn a_report_replaces_nothing_that_it_was_not_told_to() {
@@ -135,6 +135,35 @@ fn shards_are_merged_and_packed() {
             .arg(at("merged").join("records.jsonl.gz")),
     );
     assert!(readme.starts_with("| arm | accuracy, %"), "{readme}");
+    let svg = succeeds(
+        curt(&["ablate", "report", "--format", "svg"]).arg(at("merged").join("records.jsonl.gz")),
+    );
+    // A file of its own: what a browser needs to take it for a picture, and every arm in it.
+    assert!(
+        svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""),
+        "{svg}"
+    );
+    for part in [
+        "--candidate:",
+        ">full</text>",
+        ">confidence</text>",
+        "</svg>",
+    ] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    let shown = |arms: &str, format: &str| {
+        curt(&["ablate", "report", "--arms", arms, "--format", format])
+            .arg(at("merged").join("records.jsonl.gz"))
+            .output()
+            .unwrap()
+    };
+    let svg = text(&shown("confidence", "svg").stdout);
+    assert!(svg.contains(">confidence</text>") && !svg.contains(">full</text>"));
+    refused(
+        &shown("confidence,stop", "readme"),
+        "(full, confidence), got \"stop\"",
+    );
+    refused(&shown("full", "files"), "files hold every arm");
     let alone = curt(&["ablate", "merge", "--out"])
         .arg(at("none"))
         .arg(at("1"))
