@@ -496,5 +496,5 @@ fn committed_records_are_read_and_say_what_they_said() {
             );
         }
     }
-    assert_eq!(read, 3);
+    assert_eq!(read, 4);
 }
