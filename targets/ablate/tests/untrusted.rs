@@ -486,7 +486,7 @@ fn committed_records_are_read_and_say_what_they_said() {
         assert!(found.notes.is_empty(), "{:?}", found.notes);
         read += 1;
         // The bootstrap of the larger ones takes a minute each.
-        if dir.ends_with("2026-11-27-ablate-word-problems") {
+        if dir.ends_with("2026-11-28-ablate-word-problems") {
             let summary = serde_json::to_string_pretty(&Summary::of(&found)).unwrap() + "\n";
             let committed = fs::read_to_string(dir.join("summary.json")).unwrap();
             assert!(
