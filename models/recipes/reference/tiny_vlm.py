@@ -90,9 +90,14 @@ def config(vocabulary: PreTrainedTokenizerFast) -> Idefics3Config:
 
 def random_model(vocabulary: PreTrainedTokenizerFast) -> Idefics3ForConditionalGeneration:
     """Weights of NumPy's generator, as those of `tiny`."""
-    model_config = config(vocabulary)
-    model = Idefics3ForConditionalGeneration(model_config).float().eval()
-    rng = np.random.default_rng([tiny.SEED, *NAME.encode()])
+    model = Idefics3ForConditionalGeneration(config(vocabulary)).float().eval()
+    randomize(model, NAME)
+    return model
+
+
+def randomize(model: Idefics3ForConditionalGeneration, name_of_model: str) -> None:
+    """What a picture shows changes the answer, and no logit is infinite."""
+    rng = np.random.default_rng([tiny.SEED, *name_of_model.encode()])
     for name, parameter in sorted(model.named_parameters()):
         draw = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
         if "norm" in name:
@@ -108,9 +113,8 @@ def random_model(vocabulary: PreTrainedTokenizerFast) -> Idefics3ForConditionalG
         else:
             values = tiny.PROJECTION_GAIN / np.sqrt(parameter.shape[1]) * draw
         parameter.data = torch.from_numpy(values.astype(np.float32))
-    model.generation_config.eos_token_id = model_config.text_config.eos_token_id
+    model.generation_config.eos_token_id = model.config.text_config.eos_token_id
     model.generation_config.pad_token_id = tiny.PAD_ID
-    return model
 
 
 def preprocessor(splitting: bool = True) -> dict[str, Any]:
