@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -169,8 +170,8 @@ def main() -> int:
     text = (
         f"# SmolVLM-256M's architecture at its full size, random weights\n\n"
         f"`python models/recipes/reference/smolvlm.py --curt … --record …`; f32, {size / MIB:,.0f} MiB of package, "
-        f"{versions}. Two cores of an Intel Xeon, shared with other work: the times say what kind of wait it is, no more. "
-        f"First token: from the question to it, loading the vision graph included.\n\n"
+        f"{versions}. {len(os.sched_getaffinity(0))} core(s) of a {platform.machine()} machine that may have had other work: the "
+        f"times say what kind of wait it is, no more. First token: from the question to it, loading the vision graph included.\n\n"
         + "\n".join([head, "|---" * 12 + "|", *rows])
         + "\n"
     )
