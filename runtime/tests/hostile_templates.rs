@@ -43,6 +43,7 @@ fn what_overflows_the_stack_or_fills_the_memory_is_an_error() {
         ("format width", "{{ '{:>99999999999}'.format('x') }}".into()),
         ("format precision", "{{ '{:.9999999999f}'.format(1.0) }}".into()),
         ("format nested", "{{ '{:{}}'.format('x', 99999999999) }}".into()),
+        ("format of much", "{% for i in range(99999) %}{{ '{:1}'.format(1, [range(99999)|list, range(99999)|list]) }}{% endfor %}".into()),
         ("printf width", "{{ '%99999999999d' % 1 }}".into()),
         ("printf filter", "{{ '%.99999999999f'|format(1.0) }}".into()),
         ("tojson indent", "{{ [[1]]|tojson(indent=99999999999) }}".into()),
@@ -128,6 +129,10 @@ fn values_that_hold_themselves_are_copies() {
         (
             "{% set ns = namespace() %}{% set ns.l = {ns: 1} %}{{ ns.l|length }}{{ {ns: 1}|length }}",
             "11",
+        ),
+        (
+            "{% set ns = namespace() %}{% set ns.l = {(1, 2): 'x'} %}{{ ns.l[(1, 2)] }} {{ ns.l }}",
+            "x {(1, 2): 'x'}",
         ),
         (
             "{% set a = namespace() %}{% set a.l = a %}{% set b = namespace() %}{% set b.l = b %}{{ a == b }}",

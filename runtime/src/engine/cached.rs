@@ -7,16 +7,19 @@ use crate::package::EncodedPrompt;
 use crate::paths::{self, CachedPaths};
 
 impl Engine {
-    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues the prompt of `question`.
-    /// Of a response with formats, whose paths part in the midst of it, that is [`Question::Tokens`] of the prompt and what
-    /// they share, and its images: what they share is prefilled here and was drawn token by token there, so that the package's
-    /// arithmetic may round it otherwise. `visit` sees the cache when `at_tokens` tokens of each path are in it; at a length that no
-    /// path has more tokens than, it sees nothing. Forgets what is cached.
+    /// The cache of known paths, as it stood while they were drawn: each of `paths`, whole, continues the prompt of
+    /// `question`. Of a response with formats, whose paths part in the midst of it, that is [`Question::Tokens`] of the prompt
+    /// and what they share, and its images: what they share is prefilled here and was drawn token by token there, so that the
+    /// package's arithmetic may round it otherwise.
+    ///
+    /// `visit` sees the cache when `at_tokens` tokens of each path are in it; at a length that no path has more tokens than, it
+    /// sees nothing. Of `options`, what makes the prompt counts (prompt file, system text, pixels of an image), and `cancel`
+    /// until the paths begin. Forgets what is cached.
     ///
     /// # Errors
     /// [`Error::Option`] for no prompt, no paths, an id that the model does not know, or lengths that do not ascend from 1
-    /// up; [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Image`]; [`Error::Session`]; those of
-    /// `visit`.
+    /// up; [`Error::Context`] and [`Error::Capacity`] where it does not fit; [`Error::Image`], [`Error::Session`] and
+    /// [`Error::Cancelled`]; those of template, tokenizer and `visit`.
     pub fn rebuild(
         &mut self,
         question: &Question,

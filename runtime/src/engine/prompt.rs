@@ -38,6 +38,8 @@ impl Engine {
         Ok((self.encoded(question, &grids, options)?, seen))
     }
 
+    /// The prompt as the model reads it, where its images lie as `images` say.
+    ///
     /// # Errors
     /// As [`Self::tokens`].
     fn encoded(

@@ -4,6 +4,7 @@ use minijinja::value::{Kwargs, Tuple, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
 use super::limits::{BYTES_PER_FUEL, invalid, pay};
+use super::range::Range;
 
 /// A method of a value that minijinja does not have: transformers' templates are run by Python.
 pub(super) fn method(
@@ -53,7 +54,7 @@ fn of_text(
             let widths = format_widths(text);
             pay(state, widths, BYTES_PER_FUEL)?;
             // minijinja counts bytes there, and Python characters.
-            if widths > 0 && !(text.is_ascii() && args.iter().all(|arg| is_ascii(arg, 3))) {
+            if widths > 0 && !(text.is_ascii() && are_ascii(state, args, 3)?) {
                 return Err(invalid(
                     "format: a width or precision beside text that is not ASCII is not supported: use ljust, rjust or center",
                 ));
@@ -287,26 +288,33 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
     lines
 }
 
-/// Whether `value` is ASCII, as a text or in the texts that it holds, down to `depth`.
-fn is_ascii(value: &Value, depth: usize) -> bool {
-    if let Some(text) = value.as_str() {
-        return text.is_ascii();
+/// Whether `values` are ASCII, as texts or in the texts that they hold, down to `depth`. Each is paid for.
+fn are_ascii(state: &State<'_, '_>, values: &[Value], depth: usize) -> Result<bool, Error> {
+    for value in values {
+        state.consume_fuel(1)?;
+        let ascii = match (value.as_str(), value.kind()) {
+            (Some(text), _) => text.is_ascii(),
+            _ if value.downcast_object_ref::<Range>().is_some() => true,
+            // What is reached through more of them than that is not followed.
+            (None, ValueKind::Map | ValueKind::Seq | ValueKind::Iterable) if depth == 0 => false,
+            (None, kind @ (ValueKind::Map | ValueKind::Seq | ValueKind::Iterable)) => {
+                let mut all = true;
+                for held in value.try_iter()? {
+                    let pair = match kind {
+                        ValueKind::Map => vec![value.get_item(&held)?, held],
+                        _ => vec![held],
+                    };
+                    all = all && are_ascii(state, &pair, depth - 1)?;
+                }
+                all
+            }
+            (None, _) => true,
+        };
+        if !ascii {
+            return Ok(false);
+        }
     }
-    match value.kind() {
-        ValueKind::Map if depth > 0 => value.try_iter().is_ok_and(|mut keys| {
-            keys.all(|key| {
-                value
-                    .get_item(&key)
-                    .is_ok_and(|held| is_ascii(&held, depth - 1))
-            })
-        }),
-        ValueKind::Seq if depth > 0 => value
-            .try_iter()
-            .is_ok_and(|mut held| held.all(|held| is_ascii(&held, depth - 1))),
-        // What is reached through several of them is not followed.
-        ValueKind::Map | ValueKind::Seq => false,
-        _ => true,
-    }
+    Ok(true)
 }
 
 /// The sum of the numbers in the fields of `str.format`: no less than the widths and precisions that it asks for.

@@ -1,6 +1,6 @@
 //! What transformers gives its templates beside Jinja, within limits, and the limits of values.
 
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind};
 use minijinja::{Error, State, Value};
 
 use super::limits::{BYTES_PER_FUEL, DEPTH, invalid, pay};
@@ -50,11 +50,15 @@ fn copy(value: &Value, depth: usize, values: &mut usize) -> Result<Value, Error>
         | ValueKind::Number
         | ValueKind::String
         | ValueKind::Bytes => Ok(value.clone()),
-        ValueKind::Seq | ValueKind::Iterable => value
-            .try_iter()?
-            .map(|item| copy(&item, depth + 1, values))
-            .collect::<Result<Vec<Value>, Error>>()
-            .map(Value::from),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = value.try_iter()?;
+            let items = items.map(|item| copy(&item, depth + 1, values));
+            let items: Vec<Value> = items.collect::<Result<_, Error>>()?;
+            Ok(match value.is_tuple() {
+                true => Value::from(Tuple::from(items)),
+                false => Value::from(items),
+            })
+        }
         ValueKind::Map => value
             .try_iter()?
             .map(|key| {
