@@ -42,7 +42,8 @@ pub struct Args {
     /// Continuations of each such prefix.
     #[arg(long, value_name = "R", requires = "prefix")]
     rollouts: Option<usize>,
-    /// Also write the means that `curt train-head` reads of the cache at these generated tokens of a path, while it is there.
+    /// Also write the means that `curt train-head` reads of the cache at these generated tokens of a path, while it is there. A
+    /// package with formats is asked in full, and its paths begin with the reasoning.
     /// Training rebuilds others, and what attention pooling reads (all but `--pooling mean`).
     #[arg(long, value_name = "L[,L]", value_delimiter = ',')]
     check_at: Vec<usize>,

@@ -22,7 +22,8 @@ const PICTURE: [&str; 2] = ["--image", "models/packages/vqa/sample.jpg"];
 /// profile and with the features of dependencies that `cargo test --workspace` has, so that a newcomer compiles once.
 const BUILD: [&str; 4] = ["--workspace", "--no-default-features", "--bin", "curt"];
 
-/// Asks about a picture, then a question of which paths are pruned: the packages' own, or the user's in place of the last.
+/// Asks about a picture, then a question whose paths are pruned, both the packages' own; or the user's question alone, whose
+/// paths are pruned.
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
     let own = |package: &str| question_of(&child::checkout().join(package).join("prompt.toml"));

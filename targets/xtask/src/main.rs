@@ -26,7 +26,7 @@ Usage: cargo xtask <command>
 
 Commands:
   setup                 fetch the ONNX Runtime library into the user's cache; prints ORT_DYLIB_PATH=<file>
-  demo [-- QUESTION]    set up, build, and ask the shipped packages: one sees, one prunes
+  demo [-- QUESTION]    set up, build, and ask the shipped packages: one sees, one prunes; QUESTION is for the second
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   check                 format, lints, documentation and layering, warnings denied

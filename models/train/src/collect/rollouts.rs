@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::CollectOptions;
 use crate::error::Result;
+use crate::features::images;
 
 /// How prefixes are sampled on.
 pub(super) struct Rollouts<'a> {
@@ -61,7 +62,7 @@ impl<'a> Rollouts<'a> {
                 ..drawn_with.clone()
             };
             options.sampling.max_tokens = options.sampling.max_tokens.map(|n| n - length);
-            let continued = Question::Tokens([prompt, prefix].concat());
+            let continued = Question::Tokens([prompt, prefix].concat()).about(images(item));
             let answer = engine
                 .ask(&continued, &options, &mut |_| {})
                 .map_err(curt::Error::from)?;

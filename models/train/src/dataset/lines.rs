@@ -24,7 +24,8 @@ pub struct PathLine {
     pub group: String,
     /// The path's number.
     pub path: usize,
-    /// The prompt's tokens, on the item's path 0: what a chat template made of the question can be seen there.
+    /// What the item's paths continue, on path 0: the prompt's tokens, as a chat template made them of the question, and of a
+    /// response with formats what all paths have in common. Caches are rebuilt from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<Vec<u32>>,
     /// Generated tokens, the one that ended it included.

@@ -105,6 +105,10 @@ pub fn means(
     let digests = data.digests();
     let mut stores = pool.stores(&data.dir, &data.settings, at_tokens, &digests)?;
     let of = data.questions.len();
+    let ask = AskOptions {
+        cancel: cancel.clone(),
+        ..AskOptions::default()
+    };
     for (number, question) in data.questions.iter().enumerate() {
         on_pass(Pass { done: number, of });
         let missing: Vec<usize> = (0..stores.len())
@@ -119,7 +123,7 @@ pub fn means(
         let wanted: Vec<usize> = missing.iter().map(|&s| at_tokens[s]).collect();
         let mut pooled: Vec<Vec<f32>> = missing.iter().map(|_| pool.zeros()).collect();
         let tokens: Vec<&[u32]> = question.paths.iter().map(|p| p.tokens.as_slice()).collect();
-        let (asked, ask) = (&prompts.questions[number], AskOptions::default());
+        let asked = &prompts.questions[number];
         engine.rebuild(asked, &ask, &tokens, &wanted, &mut |cached| {
             let place = wanted.iter().position(|&at| at == cached.at_tokens);
             place.map_or(Ok(()), |place| pool.pool(cached, &mut pooled[place]))

@@ -74,10 +74,8 @@ pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Prom
             Some(tokens) => tokens,
             None => engine.tokens(&question(item), &options)?,
         };
-        let images = item.image.iter().cloned().map(Image::File);
-        prompts
-            .questions
-            .push(curt::Question::Tokens(tokens.clone()).about(images));
+        let asked = curt::Question::Tokens(tokens.clone());
+        prompts.questions.push(asked.about(images(item)));
         prompts.tokens.push(tokens);
     }
     Ok(prompts)
@@ -86,5 +84,10 @@ pub fn prompts(engine: &Engine, workload: &Workload, data: &Data) -> Result<Prom
 /// What is asked for `item`.
 pub(crate) fn question(item: &Item) -> curt::Question {
     let text = curt::Question::Text(item.asked().into_owned());
-    text.about(item.image.iter().cloned().map(Image::File))
+    text.about(images(item))
+}
+
+/// What `item` shows.
+pub(crate) fn images(item: &Item) -> Option<Image> {
+    item.image.clone().map(Image::File)
 }

@@ -54,6 +54,10 @@ pub fn windows(
         })
         .collect::<Result<Vec<Store>>>()?;
     let of = data.questions.len();
+    let ask = AskOptions {
+        cancel: cancel.clone(),
+        ..AskOptions::default()
+    };
     for (number, question) in data.questions.iter().enumerate() {
         on_pass(Pass { done: number, of });
         if stores.iter().all(|s| s.questions() > number) {
@@ -64,7 +68,7 @@ pub fn windows(
         }
         let tokens: Vec<&[u32]> = question.paths.iter().map(|p| p.tokens.as_slice()).collect();
         let mut read: Vec<Vec<f32>> = vec![vec![0.0; paths * width]; stores.len()];
-        let (asked, ask) = (&prompts.questions[number], AskOptions::default());
+        let asked = &prompts.questions[number];
         engine.rebuild(asked, &ask, &tokens, at_tokens, &mut |rebuilt| {
             let Some(place) = at_tokens.iter().position(|&at| at == rebuilt.at_tokens) else {
                 return Ok(());

@@ -163,7 +163,7 @@ impl<'a> ServerRespondent<'a> {
         let mut total_ms = 0.0;
         let answers = if asked.item.image.is_some() {
             Err(Failure::of(
-                "it has an image, and this version of curt asks in text alone",
+                "it has an image, and a server is asked in text alone",
             ))
         } else {
             self.warm_up(arm, server, asked.item).and_then(|()| {
