@@ -17,6 +17,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from datetime import date
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
@@ -128,7 +129,10 @@ def asked(curt: Path, folder: Path, picture: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def row(model: Idefics3ForConditionalGeneration, curt: Path, folder: Path, name: str, splitting: bool) -> str:
+def row(
+    model: Idefics3ForConditionalGeneration, curt: Path, folder: Path, name: str, splitting: bool
+) -> tuple[str, bool]:
+    """A line of the record, and whether curt says what transformers says."""
     write_processor(folder, splitting)
     picture = HERE / "pictures" / name
     prompt, wanted = expected(model, folder, picture)
@@ -144,7 +148,17 @@ def row(model: Idefics3ForConditionalGeneration, curt: Path, folder: Path, name:
         f"{(image['decode_ms'] + image['process_ms']):.0f}", f"{image['encode_ms']:,.0f}", f"{times['prefill_ms']:,.0f}",
         f"{times['first_token_ms']:,.0f}",
     )  # fmt: skip
-    return "| " + " | ".join(map(str, cells)) + " |"
+    equal = answer["prompt"] == prompt and same == len(wanted)
+    return "| " + " | ".join(map(str, cells)) + " |", equal
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def main() -> int:
@@ -160,25 +174,27 @@ def main() -> int:
         folder = Path(scratch) / NAME
         folder.mkdir()
         model = build(base, folder)
-        rows = [row(model, arguments.curt, folder, name, splitting) for name, splitting in ASKED]
+        asked_about = [row(model, arguments.curt, folder, name, splitting) for name, splitting in ASKED]
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     head = (
         "| picture | tiles asked for | tiles | image tokens | prompt ids | greedy ids as transformers | keys, values and logits planned, MiB "
         "| peak resident, MiB | decode and process, ms | encode, ms | prefill, ms | first token, ms |"
     )
-    versions = ", ".join(f"{name} {version(name)}" for name in ("transformers", "torch"))
+    curt = subprocess.run([arguments.curt, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    versions = ", ".join([curt, *(f"{name} {version(name)}" for name in ("transformers", "torch"))])
     text = (
         f"# SmolVLM-256M's architecture at its full size, random weights\n\n"
         f"`python models/recipes/reference/smolvlm.py --curt … --record …`; f32, {size / MIB:,.0f} MiB of package, "
-        f"{versions}. {len(os.sched_getaffinity(0))} core(s) of a {platform.machine()} machine that may have had other work: the "
-        f"times say what kind of wait it is, no more. First token: from the question to it, loading the vision graph included.\n\n"
-        + "\n".join([head, "|---" * 12 + "|", *rows])
+        f"{versions}; {date.today()}. {len(os.sched_getaffinity(0))} core(s) of {processor()}, which may have had other work: "
+        f"the times say what kind of wait it is, no more. First token: from the question to it, loading the vision graph "
+        f"included.\n\n"
+        + "\n".join([head, "|---" * 12 + "|", *(line for line, _ in asked_about)])
         + "\n"
     )
     print(text)
     if arguments.record:
         arguments.record.write_text(text, encoding="utf-8")
-    return 0
+    return 0 if all(equal for _, equal in asked_about) else 1
 
 
 if __name__ == "__main__":
