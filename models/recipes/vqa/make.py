@@ -66,17 +66,18 @@ def run_stage(settings: Settings, stage: str, vocabulary: Vocabulary, on_from: P
 
 
 def export(settings: Settings, vocabulary: Vocabulary, out: Path) -> None:
-    """The package of the last finished stage."""
+    """The package of the last finished stage, of FS-GRPO's a mean with what it began with."""
     done = [stage for stage in STAGES if weights_file(settings, stage).exists()]
     if not done:
         raise FileNotFoundError(f"nothing is trained in {settings.work}")
     weights = load_file(weights_file(settings, done[-1]))
     if done[-2:] == ["formats", "fsgrpo"]:
         weights = between(load_file(weights_file(settings, "formats")), weights, settings.fsgrpo_share)
+        done.append(f"{settings.fsgrpo_share} of the way there")
     folder = settings.work / "hf"
     write_folder(folder, settings.model, vocabulary.text, weights)
     write_package(folder, out, settings.precision, settings.block, settings.attention)
-    print(f"{out}: {done[-1]}, {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
+    print(f"{out}: {', '.join(done)}, {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
 
 
 def between(before: Weights, after: Weights, share: float) -> Weights:

@@ -30,6 +30,7 @@ ARMS = {
     "cascade_1": "… to 1 point",
     "cascade_2": "… to 2 points",
 }
+COMPARED = {"formats": "before FS-GRPO", "fsgrpo": "after FS-GRPO"}
 SIGNALS = {
     "direct_margin": "read-out: logit of *direct* minus logit of *perception*",
     "confidence": "log-probability of the direct answer",
@@ -136,7 +137,7 @@ def compared_table(figures: dict[str, Any]) -> str:
     lines = ["| shipped minus | direct | perception | full | adaptive |", "|---|---|---|---|---|"]
     for name, arms in figures["compared"].items():
         cells = (spread(arms[arm]["accuracy"], signed=True) for arm in ("direct", "perception", "full", "adaptive"))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {COMPARED.get(name, name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
