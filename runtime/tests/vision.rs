@@ -430,3 +430,45 @@ fn the_shipped_package_answers_from_what_it_sees() {
         "{guesses} of 30 about a grey picture"
     );
 }
+
+#[derive(Deserialize)]
+struct Greedy {
+    items: Vec<GreedyItem>,
+}
+
+#[derive(Deserialize)]
+struct GreedyItem {
+    image: PathBuf,
+    question: String,
+    prompt: Vec<u32>,
+    greedy: Vec<u32>,
+}
+
+#[test]
+fn the_shipped_package_says_what_onnxruntime_says_in_python() {
+    if !support::library_or_skip("the_shipped_package_says_what_onnxruntime_says_in_python") {
+        return;
+    }
+    let reference: Greedy = data("vqa.json");
+    assert_eq!(reference.items.len(), 24);
+    let workload = checkout().join("models/workloads/vqa");
+    let mut engine = support::engine(checkout().join("models/packages/vqa"));
+    for item in reference.items {
+        let image = Image::File(workload.join(&item.image));
+        let question = Question::from(item.question.as_str()).about([image]);
+        let answer = engine
+            .ask(&question, &AskOptions::default(), &mut |_| {})
+            .unwrap();
+        assert_eq!(answer.prompt, item.prompt, "{}", item.question);
+        // The model chooses the format here as there; a path ends with what closes the answer.
+        let ours = &answer.paths[0].tokens;
+        assert!(ours.len() >= 5, "{ours:?}");
+        assert!(
+            item.greedy.starts_with(ours),
+            "{}: {ours:?}, {:?}",
+            item.question,
+            item.greedy
+        );
+        assert!(item.greedy.len() <= ours.len() + 4, "{ours:?}");
+    }
+}
