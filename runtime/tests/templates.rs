@@ -232,6 +232,8 @@ fn operators_methods_and_prints_are_those_of_python() {
         "{{ '{:é>6}'.format('e') }}",
         "{{ '{a:>6}'.format(a='é') }}",
         "{{ '{0[a]:>6}'.format({'a': 'é'}) }}",
+        "{{ '{:>9}'.format({'é': 1}) }}",
+        "{{ '{} {:>6}'.format('e', 'é') }}",
         "{{ '{0[0][a]:>6}'.format([{'a': 'é'}]) }}",
     ] {
         let error = in_full(&render(source, &talk()).unwrap_err());

@@ -54,7 +54,11 @@ fn of_text(
             let widths = format_widths(text);
             pay(state, widths, BYTES_PER_FUEL)?;
             // minijinja counts bytes there, and Python characters.
-            if widths > 0 && !(text.is_ascii() && are_ascii(state, args, 3)?) {
+            let mut ascii = text.is_ascii();
+            for arg in args.iter().take_while(|_| widths > 0) {
+                ascii = ascii && is_ascii(state, arg, 3)?;
+            }
+            if widths > 0 && !ascii {
                 return Err(invalid(
                     "format: a width or precision beside text that is not ASCII is not supported: use ljust, rjust or center",
                 ));
@@ -288,29 +292,26 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
     lines
 }
 
-/// Whether `values` are ASCII, as texts or in the texts that they hold, down to `depth`. Each is paid for.
-fn are_ascii(state: &State<'_, '_>, values: &[Value], depth: usize) -> Result<bool, Error> {
-    for value in values {
-        state.consume_fuel(1)?;
-        let ascii = match (value.as_str(), value.kind()) {
-            (Some(text), _) => text.is_ascii(),
-            _ if value.downcast_object_ref::<Range>().is_some() => true,
-            // What is reached through more of them than that is not followed.
-            (None, ValueKind::Map | ValueKind::Seq | ValueKind::Iterable) if depth == 0 => false,
-            (None, kind @ (ValueKind::Map | ValueKind::Seq | ValueKind::Iterable)) => {
-                let mut all = true;
-                for held in value.try_iter()? {
-                    let pair = match kind {
-                        ValueKind::Map => vec![value.get_item(&held)?, held],
-                        _ => vec![held],
-                    };
-                    all = all && are_ascii(state, &pair, depth - 1)?;
-                }
-                all
-            }
-            (None, _) => true,
-        };
-        if !ascii {
+/// Whether `value` is ASCII, as a text or in the texts that it holds, down to `depth`. Each value is paid for.
+fn is_ascii(state: &State<'_, '_>, value: &Value, depth: usize) -> Result<bool, Error> {
+    state.consume_fuel(1)?;
+    if let Some(text) = value.as_str() {
+        return Ok(text.is_ascii());
+    }
+    let kind = value.kind();
+    let holds = matches!(kind, ValueKind::Map | ValueKind::Seq | ValueKind::Iterable);
+    if !holds || value.downcast_object_ref::<Range>().is_some() {
+        return Ok(true);
+    }
+    // What is reached through more of them than that is not followed.
+    let Some(depth) = depth.checked_sub(1) else {
+        return Ok(false);
+    };
+    for held in value.try_iter()? {
+        let of_map = kind == ValueKind::Map;
+        if !is_ascii(state, &held, depth)?
+            || of_map && !is_ascii(state, &value.get_item(&held)?, depth)?
+        {
             return Ok(false);
         }
     }
