@@ -42,7 +42,7 @@ pub mod vision;
 pub use answer::Answer;
 pub use engine::{
     AskError, AskOptions, CalibrationSource, Engine, EngineOptions, Event, PruneOptions, Question,
-    SectionCaps, Voting,
+    SectionCaps, Trim, Voting,
 };
 pub use error::{Error, Result};
 pub use format::Format;

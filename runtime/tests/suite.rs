@@ -5,6 +5,7 @@ mod configs;
 mod embeddings;
 mod engine;
 mod formats;
+mod frames;
 mod heads;
 mod hostile_templates;
 mod hostile_tokenizers;

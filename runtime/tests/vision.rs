@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use curt::package::ImageProcessor;
 use curt::vision::{Decoded, Image, ImageLimits, decode, process};
-use curt::{AskOptions, Package, Question, SamplingDefaults};
+use curt::{AskOptions, Package, Question, SamplingDefaults, Trim};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -331,6 +331,35 @@ fn nothing_is_kept_where_nothing_may_be() {
         let ours = bare.ask(&question, &options(), &mut |_| {}).unwrap();
         assert!(!ours.images[0].cached && ours.images[0].load_ms.is_some());
         assert_eq!(ours.paths[0].tokens, theirs.paths[0].tokens);
+    }
+}
+
+#[test]
+fn what_is_trimmed_is_made_again_and_the_answer_is_the_same() {
+    if !support::library_or_skip("what_is_trimmed_is_made_again_and_the_answer_is_the_same") {
+        return;
+    }
+    let mut engine = support::engine(tiny("tiny-idefics3"));
+    let question = Question::from("what is it?").about([file("alpha.png")]);
+    let mut ask = |trim: Option<Trim>| {
+        if let Some(trim) = trim {
+            engine.trim(trim).unwrap();
+        }
+        let held = engine.kv().plan().bytes;
+        let answer = engine.ask(&question, &options(), &mut |_| {}).unwrap();
+        (answer, held)
+    };
+    let (first, smallest) = ask(None);
+    let (warm, held) = ask(None);
+    assert!(warm.images[0].cached && warm.tokens.prefilled == 1 && held > smallest);
+    let (images, held) = ask(Some(Trim::Images));
+    assert!(!images.images[0].cached && images.images[0].load_ms.is_some());
+    assert!(images.tokens.prefilled == 1 && held > smallest);
+    let (rows, held) = ask(Some(Trim::Rows));
+    assert!(!rows.images[0].cached && rows.tokens.reused == 0);
+    assert_eq!(held, smallest);
+    for again in [warm, images, rows] {
+        assert_eq!(again.paths[0].tokens, first.paths[0].tokens);
     }
 }
 

@@ -42,6 +42,12 @@ impl Sight {
         self.encoder.take().is_some()
     }
 
+    /// Gives up the vision graph, and what it made of images.
+    pub(super) fn forget(&mut self) {
+        self.release();
+        self.cache.clear();
+    }
+
     /// Sees `image`, or finds that it was seen before.
     fn see(&mut self, package: &Package, image: &Image, options: &AskOptions) -> Result<Seen> {
         let Some(processor) = package.image_processor() else {

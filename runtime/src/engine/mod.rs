@@ -11,6 +11,7 @@ mod options;
 mod prompt;
 mod prune;
 mod settings;
+mod trim;
 mod watch;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ pub use ask_error::AskError;
 pub use caps::SectionCaps;
 pub use options::{AskOptions, CalibrationSource, EngineOptions, Question, Voting};
 pub use prune::PruneOptions;
+pub use trim::Trim;
 pub use watch::Event;
 
 use cascade::Cascade;

@@ -91,6 +91,11 @@ impl EncoderCache {
         Some(features)
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// Keeps what was seen, and lets go of what was seen longest ago where it is too much.
     pub fn keep(&mut self, digest: Digest, features: &Arc<Features>) {
         self.entries.retain(|(key, _)| *key != digest);

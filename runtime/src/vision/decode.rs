@@ -100,7 +100,7 @@ pub fn decode(image: &Image, limits: &ImageLimits) -> Result<Decoded> {
                 height,
                 rgb: match order {
                     PixelOrder::Rgb => bytes.to_vec(),
-                    PixelOrder::Rgba => on_white(bytes),
+                    PixelOrder::Rgba => all_on_white(bytes),
                 },
                 notes: Vec::new(),
             })
@@ -230,7 +230,7 @@ impl Source<'_> {
 fn in_colour(pixels: DynamicImage) -> Vec<u8> {
     match pixels {
         DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
-        DynamicImage::ImageRgba8(pixels) => on_white(pixels.as_raw()),
+        DynamicImage::ImageRgba8(pixels) => all_on_white(pixels.as_raw()),
         // Pillow reads the upper byte of 16 bits of colour. Of grey it makes white whatever is above 255 of 65,535, which
         // nobody who sends such an image means: here that is the upper byte too.
         DynamicImage::ImageRgb16(pixels) => {
@@ -238,7 +238,7 @@ fn in_colour(pixels: DynamicImage) -> Vec<u8> {
         }
         DynamicImage::ImageRgba16(pixels) => {
             let upper: Vec<u8> = pixels.as_raw().iter().map(|&x| (x >> 8) as u8).collect();
-            on_white(&upper)
+            all_on_white(&upper)
         }
         DynamicImage::ImageLuma16(pixels) => {
             let upper = pixels.as_raw().iter().map(|&x| (x >> 8) as u8);
@@ -248,26 +248,28 @@ fn in_colour(pixels: DynamicImage) -> Vec<u8> {
             let pixels = pixels.as_raw().as_chunks::<2>().0.iter();
             let upper = pixels.map(|x| x.map(|x| (x >> 8) as u8));
             let wide: Vec<u8> = upper.flat_map(|[x, a]| [x, x, x, a]).collect();
-            on_white(&wide)
+            all_on_white(&wide)
         }
-        other if other.color().has_alpha() => on_white(other.into_rgba8().as_raw()),
+        other if other.color().has_alpha() => all_on_white(other.into_rgba8().as_raw()),
         other => other.into_rgb8().into_raw(),
     }
 }
 
-/// Red, green and blue of `rgba` before a white background, as `Image.alpha_composite` of Pillow rounds them: 7 bits beyond
+/// Red, green and blue of every pixel of `rgba`, each [`on_white`].
+fn all_on_white(rgba: &[u8]) -> Vec<u8> {
+    let pixels = rgba.as_chunks::<4>().0.iter();
+    pixels.flat_map(|&pixel| on_white(pixel)).collect()
+}
+
+/// Red, green and blue of a pixel before a white background, as `Image.alpha_composite` of Pillow rounds them: 7 bits beyond
 /// the point, and a division by 255 that is a shift.
-fn on_white(rgba: &[u8]) -> Vec<u8> {
+pub(super) fn on_white([r, g, b, alpha]: [u8; 4]) -> [u8; 3] {
     const BITS: u32 = 7;
     let divided = |x: u32| ((x >> 8) + x) >> 8;
-    let mut rgb = Vec::with_capacity(rgba.len() / 4 * 3);
-    for [r, g, b, alpha] in rgba.as_chunks::<4>().0 {
-        let own = u32::from(*alpha) << BITS;
-        let white = (255 << BITS) - own;
-        for level in [*r, *g, *b] {
-            let sum = u32::from(level) * own + 255 * white + (0x80 << BITS);
-            rgb.push((divided(sum) >> BITS) as u8);
-        }
-    }
-    rgb
+    let own = u32::from(alpha) << BITS;
+    let white = (255 << BITS) - own;
+    [r, g, b].map(|level| {
+        let sum = u32::from(level) * own + 255 * white + (0x80 << BITS);
+        (divided(sum) >> BITS) as u8
+    })
 }

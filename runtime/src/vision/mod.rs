@@ -6,6 +6,7 @@
 mod cache;
 mod decode;
 mod encoder;
+mod frame;
 mod image;
 mod jpeg;
 mod process;
@@ -14,5 +15,6 @@ pub mod resample;
 pub use cache::{Digest, EncoderCache, Features};
 pub use decode::{DEFAULT_MAX_PIXELS, Decoded, ImageLimits, decode};
 pub use encoder::Encoder;
+pub use frame::{Frame, FramePlanes, Plane, Rotation, YuvColour};
 pub use image::{Image, PixelOrder};
 pub use process::{Pixels, process};
