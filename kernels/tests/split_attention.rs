@@ -25,8 +25,8 @@ fn lengths() -> &'static [usize] {
     )
 }
 
-/// Around the tile of six and its halves.
-const QUERIES: [usize; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13];
+/// Around the tile of six and its halves, and the block of 48.
+const QUERIES: [usize; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 48, 49, 61];
 
 fn variants() -> impl Iterator<Item = SplitAttention> {
     Isa::available().filter_map(SplitAttention::new)
@@ -133,7 +133,7 @@ fn split_attention_agrees_at_every_shape() {
     for &head_dim in head_dims() {
         let chunk = SplitAttention::chunk(head_dim);
         for &positions in lengths() {
-            for &queries in cases(&QUERIES, &[1, 4, 8, 13]) {
+            for &queries in cases(&QUERIES, &[1, 4, 8, 13, 49]) {
                 let head = Head::new(head_dim, queries, positions, &mut numbers);
                 let expected = head.expected(|_| positions);
                 for variant in variants() {

@@ -24,6 +24,28 @@ impl Avx2 {
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
+
+    /// Of four rows: register i holds in each of its halves h the four elements of column 4 h + i.
+    ///
+    /// # Safety
+    /// Each of four rows, `stride` elements apart, must be valid for 8 elements.
+    #[inline(always)]
+    unsafe fn columns(self, from: *const f32, stride: usize) -> [__m256; 4] {
+        vector!({
+            let a = _mm256_loadu_ps(from);
+            let b = _mm256_loadu_ps(from.add(stride));
+            let c = _mm256_loadu_ps(from.add(2 * stride));
+            let d = _mm256_loadu_ps(from.add(3 * stride));
+            let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            [
+                _mm256_shuffle_ps::<0x44>(ab, cd),
+                _mm256_shuffle_ps::<0xee>(ab, cd),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        })
+    }
 }
 
 // SAFETY: a register is 8 f32, which every load and store below takes whole; `store_sums` writes 2 × GROUP.
@@ -124,6 +146,11 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
         self,
         from: *const f32,
@@ -132,23 +159,11 @@ unsafe impl Lanes for Avx2 {
         to_stride: usize,
     ) {
         vector!({
-            let row = |r: usize| _mm256_loadu_ps(from.add(r * from_stride));
-            // Pairs of rows, then quarters: in each 128 bits, a column of four rows.
-            let quarters = |r: usize| {
-                let [a, b, c, d] = [r, r + 1, r + 2, r + 3].map(row);
-                let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-                let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-                [
-                    _mm256_shuffle_ps::<0x44>(ab, cd),
-                    _mm256_shuffle_ps::<0xee>(ab, cd),
-                    _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-                    _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-                ]
-            };
-            let (upper, lower) = (quarters(0), quarters(4));
-            for (column, (upper, lower)) in upper.into_iter().zip(lower).enumerate() {
-                let left = _mm256_permute2f128_ps::<0x20>(upper, lower);
-                let right = _mm256_permute2f128_ps::<0x31>(upper, lower);
+            let upper = self.columns(from, from_stride);
+            let lower = self.columns(from.add(4 * from_stride), from_stride);
+            for column in 0..4 {
+                let left = _mm256_permute2f128_ps::<0x20>(upper[column], lower[column]);
+                let right = _mm256_permute2f128_ps::<0x31>(upper[column], lower[column]);
                 _mm256_storeu_ps(to.add(column * to_stride), left);
                 _mm256_storeu_ps(to.add((column + 4) * to_stride), right);
             }

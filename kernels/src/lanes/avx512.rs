@@ -25,6 +25,28 @@ impl Avx512 {
         Self(())
     }
 
+    /// Of four rows: register i holds in each of its quarters q the four elements of column 4 q + i.
+    ///
+    /// # Safety
+    /// Each of four rows, `stride` elements apart, must be valid for 16 elements.
+    #[inline(always)]
+    unsafe fn columns(self, from: *const f32, stride: usize) -> [__m512; 4] {
+        vector!({
+            let a = _mm512_loadu_ps(from);
+            let b = _mm512_loadu_ps(from.add(stride));
+            let c = _mm512_loadu_ps(from.add(2 * stride));
+            let d = _mm512_loadu_ps(from.add(3 * stride));
+            let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            [
+                _mm512_shuffle_ps::<0x44>(ab, cd),
+                _mm512_shuffle_ps::<0xee>(ab, cd),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ]
+        })
+    }
+
     /// The even 128 bits of both registers plus the odd ones.
     #[inline(always)]
     fn sums_of_halves(self, a: __m512, b: __m512) -> __m512 {
@@ -129,6 +151,11 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
         self,
         from: *const f32,
@@ -137,37 +164,25 @@ unsafe impl Lanes for Avx512 {
         to_stride: usize,
     ) {
         vector!({
-            let row = |r: usize| _mm512_loadu_ps(from.add(r * from_stride));
-            // Of four rows, register i holds in each of its quarters q the four elements of column 4 q + i.
-            let columns = |r: usize| {
-                let [a, b, c, d] = [r, r + 1, r + 2, r + 3].map(row);
-                let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-                let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-                [
-                    _mm512_shuffle_ps::<0x44>(ab, cd),
-                    _mm512_shuffle_ps::<0xee>(ab, cd),
-                    _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
-                    _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
-                ]
-            };
-            let [first, second, third, fourth] = [0, 4, 8, 12].map(columns);
+            let first = self.columns(from, from_stride);
+            let second = self.columns(from.add(4 * from_stride), from_stride);
+            let third = self.columns(from.add(8 * from_stride), from_stride);
+            let fourth = self.columns(from.add(12 * from_stride), from_stride);
             for i in 0..4 {
                 // Quarters 0 and 2, then 1 and 3, of the upper and of the lower eight rows.
                 let even = _mm512_shuffle_f32x4::<0x88>(first[i], second[i]);
                 let odd = _mm512_shuffle_f32x4::<0xdd>(first[i], second[i]);
                 let low_even = _mm512_shuffle_f32x4::<0x88>(third[i], fourth[i]);
                 let low_odd = _mm512_shuffle_f32x4::<0xdd>(third[i], fourth[i]);
-                for (quarter, column) in [
-                    _mm512_shuffle_f32x4::<0x88>(even, low_even),
-                    _mm512_shuffle_f32x4::<0x88>(odd, low_odd),
+                let to = to.add(i * to_stride);
+                let four = 4 * to_stride;
+                _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(even, low_even));
+                _mm512_storeu_ps(to.add(four), _mm512_shuffle_f32x4::<0x88>(odd, low_odd));
+                _mm512_storeu_ps(
+                    to.add(2 * four),
                     _mm512_shuffle_f32x4::<0xdd>(even, low_even),
-                    _mm512_shuffle_f32x4::<0xdd>(odd, low_odd),
-                ]
-                .into_iter()
-                .enumerate()
-                {
-                    _mm512_storeu_ps(to.add((4 * quarter + i) * to_stride), column);
-                }
+                );
+                _mm512_storeu_ps(to.add(3 * four), _mm512_shuffle_f32x4::<0xdd>(odd, low_odd));
             }
         })
     }

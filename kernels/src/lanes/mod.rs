@@ -99,6 +99,9 @@ pub(crate) unsafe trait Lanes: Copy {
     /// for NaN.
     fn times_power_of_two(self, y: Self::V, n: Self::V) -> Self::V;
 
+    /// Asks for the cache line at this address, which need not be valid, to be in the second-nearest cache soon.
+    fn prefetch(self, at: *const f32);
+
     /// Writes the transpose of a block of [`Self::LANES`] rows and columns, whose rows begin `from_stride` and `to_stride`
     /// elements apart.
     ///

@@ -24,6 +24,21 @@ impl Neon {
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
+
+    /// Of two rows: columns 0 and 2, and columns 1 and 3, each column as one f64.
+    ///
+    /// # Safety
+    /// Both rows, `stride` elements apart, must be valid for 4 elements.
+    #[inline(always)]
+    unsafe fn pairs(self, from: *const f32, stride: usize) -> (float64x2_t, float64x2_t) {
+        vector!({
+            let (a, b) = (vld1q_f32(from), vld1q_f32(from.add(stride)));
+            (
+                vreinterpretq_f64_f32(vtrn1q_f32(a, b)),
+                vreinterpretq_f64_f32(vtrn2q_f32(a, b)),
+            )
+        })
+    }
 }
 
 // SAFETY: a register is 4 f32, which every load and store below takes whole; `store_sums` writes 4 × GROUP.
@@ -121,6 +136,18 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: the instruction changes no register and no memory, and an address that is not valid does nothing.
+        unsafe {
+            core::arch::asm!(
+                "prfm pldl2keep, [{at}]",
+                at = in(reg) at,
+                options(nostack, readonly, preserves_flags),
+            )
+        }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(
         self,
         from: *const f32,
@@ -129,24 +156,13 @@ unsafe impl Lanes for Neon {
         to_stride: usize,
     ) {
         vector!({
-            let [a, b, c, d] = [0, 1, 2, 3].map(|r| vld1q_f32(from.add(r * from_stride)));
             // Columns 0 and 2, then 1 and 3, of two rows.
-            let pairs = |a, b| {
-                let (even, odd) = (vtrn1q_f32(a, b), vtrn2q_f32(a, b));
-                (vreinterpretq_f64_f32(even), vreinterpretq_f64_f32(odd))
-            };
-            let ((even, odd), (low_even, low_odd)) = (pairs(a, b), pairs(c, d));
-            for (column, v) in [
-                vtrn1q_f64(even, low_even),
-                vtrn1q_f64(odd, low_odd),
-                vtrn2q_f64(even, low_even),
-                vtrn2q_f64(odd, low_odd),
-            ]
-            .into_iter()
-            .enumerate()
-            {
-                vst1q_f32(to.add(column * to_stride), vreinterpretq_f32_f64(v));
-            }
+            let (even, odd) = self.pairs(from, from_stride);
+            let (low_even, low_odd) = self.pairs(from.add(2 * from_stride), from_stride);
+            vst1q_f64(to.cast(), vtrn1q_f64(even, low_even));
+            vst1q_f64(to.add(to_stride).cast(), vtrn1q_f64(odd, low_odd));
+            vst1q_f64(to.add(2 * to_stride).cast(), vtrn2q_f64(even, low_even));
+            vst1q_f64(to.add(3 * to_stride).cast(), vtrn2q_f64(odd, low_odd));
         })
     }
 

@@ -9,6 +9,7 @@
 //! The keys of a chunk are transposed first, so that a register holds one dimension of several keys: up to six queries then
 //! share each reading of a key, and the sums stay in registers.
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,9 @@ use crate::{Isa, ShapeError};
 
 /// Queries that share the registers, at most.
 const TILE: usize = 6;
+
+/// Queries whose weights are kept at a time: whole tiles.
+const BLOCK: usize = 8 * TILE;
 
 /// Largest head_dim.
 const MAX_HEAD_DIM: usize = 256;
@@ -83,7 +87,7 @@ impl Chunk<'_> {
 struct Scratch<'a> {
     /// Keys transposed: `[head_dim, chunk]`
     keys: &'a mut [f32],
-    /// Logits of a tile, then its weights: `[TILE, chunk]`
+    /// Logits of a block of queries, then their weights: `[BLOCK, chunk]`
     weights: &'a mut [f32],
     /// Positions from one row of either to the next.
     chunk: usize,
@@ -152,7 +156,7 @@ impl SplitAttention {
 
     /// f32 elements of scratch that a call of [`Self::attend`] needs.
     pub const fn scratch_len(head_dim: usize) -> usize {
-        (head_dim + TILE) * Self::chunk(head_dim) + ALIGN
+        (head_dim + BLOCK) * Self::chunk(head_dim) + ALIGN
     }
 
     /// The states of `queries` over the first `positions` of `keys` and `values`. What `states` held is lost.
@@ -161,7 +165,8 @@ impl SplitAttention {
     ///
     /// # Shapes
     /// `queries`: `[count, head_dim]`. `keys`, `values`: `[at least positions, head_dim]`; where the keys go on to a multiple
-    /// of 16 positions, whatever they hold there, the last ones are read as fast as the others. `positions`: 1 to
+    /// of 16 positions, whatever they hold there, the last ones are read as fast as the others; and what follows is fetched
+    /// into a cache, as far as a chunk goes, so let them end where nothing is read next. `positions`: 1 to
     /// [`Self::chunk`]. `states`: `[count, state_len]`. `scratch`: at least [`Self::scratch_len`]; what it holds before and
     /// after has no meaning.
     ///
@@ -238,7 +243,7 @@ impl SplitAttention {
         let (transposed, weights) = scratch[skip.min(ALIGN)..].split_at_mut(head_dim * chunk);
         let mut scratch = Scratch {
             keys: transposed,
-            weights: &mut weights[..TILE * chunk],
+            weights: &mut weights[..BLOCK * chunk],
             chunk,
         };
         let chunk = Chunk {

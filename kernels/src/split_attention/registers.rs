@@ -5,8 +5,31 @@
     reason = "counted loops over registers, which the compiler unrolls"
 )]
 
-use super::{Chunk, Scratch, SplitAttention, TILE};
+use super::ahead::Ahead;
+use super::{BLOCK, Chunk, Scratch, SplitAttention, TILE};
 use crate::lanes::{Lanes, MAX_LANES, exp2};
+
+/// For each tile of `$rows` queries, of which the first is `$first`: `$call::<L, T>` with its first query, its first row of the
+/// scratch and its states.
+macro_rules! each_tile {
+    ($call:ident, $l:expr, $chunk:expr, $scratch:expr, $first:expr, $rows:expr, $states:expr, $ahead:expr) => {
+        let state_len = SplitAttention::state_len($chunk.head_dim);
+        let mut row = 0;
+        while row < $rows {
+            let tile = tile_of($rows - row);
+            let states = &mut $states[($first + row) * state_len..][..tile * state_len];
+            let at = ($first + row, row);
+            match tile {
+                1 => $call::<L, 1>($l, $chunk, $scratch, at, states, $ahead),
+                2 => $call::<L, 2>($l, $chunk, $scratch, at, states, $ahead),
+                3 => $call::<L, 3>($l, $chunk, $scratch, at, states, $ahead),
+                4 => $call::<L, 4>($l, $chunk, $scratch, at, states, $ahead),
+                _ => $call::<L, TILE>($l, $chunk, $scratch, at, states, $ahead),
+            }
+            row += tile;
+        }
+    };
+}
 
 #[inline(always)]
 pub(super) fn attend<L: Lanes>(
@@ -16,27 +39,40 @@ pub(super) fn attend<L: Lanes>(
     states: &mut [f32],
 ) {
     transpose(l, chunk, scratch);
-    let count = chunk.count();
-    let state_len = SplitAttention::state_len(chunk.head_dim);
-    let mut first = 0;
-    while first < count {
-        let left = count - first;
-        // Whole tiles, and the last ones as even as they can be.
-        let tile = match left {
-            1..=4 | 6 => left,
-            5 => 3,
-            7 | 8 => 4,
-            _ => TILE,
-        };
-        let states = &mut states[first * state_len..][..tile * state_len];
-        match tile {
-            1 => tile_of::<L, 1>(l, chunk, scratch, first, states),
-            2 => tile_of::<L, 2>(l, chunk, scratch, first, states),
-            3 => tile_of::<L, 3>(l, chunk, scratch, first, states),
-            4 => tile_of::<L, 4>(l, chunk, scratch, first, states),
-            _ => tile_of::<L, TILE>(l, chunk, scratch, first, states),
-        }
-        first += tile;
+    let (count, head_dim) = (chunk.count(), chunk.head_dim);
+    let read = chunk.positions * head_dim;
+    let (values, following) = (&chunk.values[..read], &chunk.keys[read..]);
+    // In the loops over the first block's dimensions, and over its positions.
+    let columns = |elements: usize| elements.div_ceil(L::LANES * L::COLUMNS);
+    let tiles = count.min(BLOCK).div_ceil(TILE);
+    let mut values = Ahead::over(values, tiles * head_dim * columns(chunk.positions));
+    let following = &following[..following.len().min(read)];
+    let mut following = Ahead::over(following, tiles * chunk.positions * columns(head_dim));
+    for first in (0..count).step_by(BLOCK) {
+        // All logits before the first sum: the nearest cache holds the keys, and then the values.
+        let rows = BLOCK.min(count - first);
+        each_tile!(weigh, l, chunk, scratch, first, rows, states, &mut values);
+        each_tile!(
+            add_up,
+            l,
+            chunk,
+            scratch,
+            first,
+            rows,
+            states,
+            &mut following
+        );
+    }
+}
+
+/// Queries of the next tile where so many are left: whole tiles, and the last ones as even as they can be.
+#[inline(always)]
+fn tile_of(left: usize) -> usize {
+    match left {
+        1..=4 | 6 => left,
+        5 => 3,
+        7 | 8 => 4,
+        _ => TILE,
     }
 }
 
@@ -70,24 +106,32 @@ fn transpose<L: Lanes>(l: L, chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
     }
 }
 
-/// The states of `T` queries from `first` on.
+/// How many keys each of `T` queries from `first` on sees; the most and the fewest.
 #[inline(always)]
-fn tile_of<L: Lanes, const T: usize>(
-    l: L,
-    chunk: &Chunk<'_>,
-    scratch: &mut Scratch<'_>,
-    first: usize,
-    states: &mut [f32],
-) {
-    let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
+fn seen<const T: usize>(chunk: &Chunk<'_>, first: usize) -> ([usize; T], usize, usize) {
     let mut seen = [0; T];
     for i in 0..T {
         seen[i] = chunk.seen(first + i);
     }
     let most = seen.iter().fold(0, |most, &n| most.max(n));
     let least = seen.iter().fold(most, |least, &n| least.min(n));
+    (seen, most, least)
+}
+
+/// Of `T` queries from `first` on: the weights, to the scratch's rows from `row` on, and the states' tails.
+#[inline(always)]
+fn weigh<L: Lanes, const T: usize>(
+    l: L,
+    chunk: &Chunk<'_>,
+    scratch: &mut Scratch<'_>,
+    (first, row): (usize, usize),
+    states: &mut [f32],
+    ahead: &mut Ahead,
+) {
+    let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
+    let (seen, most, _) = seen::<T>(chunk, first);
     let queries = &chunk.queries[first * head_dim..][..T * head_dim];
-    let weights = &mut scratch.weights[..T * stride];
+    let weights = &mut scratch.weights[row * stride..][..T * stride];
     let keys = &scratch.keys[..head_dim * stride];
     assert!(most <= stride && stride.is_multiple_of(L::LANES));
 
@@ -103,11 +147,11 @@ fn tile_of<L: Lanes, const T: usize>(
             let to = weights.as_mut_ptr().add(at);
             at += L::LANES
                 * if registers >= 4 && L::COLUMNS == 4 {
-                    logits::<L, T, 4>(l, queries, keys, to, stride)
+                    logits::<L, T, 4>(l, queries, keys, to, stride, ahead)
                 } else if registers >= 2 {
-                    logits::<L, T, 2>(l, queries, keys, to, stride)
+                    logits::<L, T, 2>(l, queries, keys, to, stride, ahead)
                 } else {
-                    logits::<L, T, 1>(l, queries, keys, to, stride)
+                    logits::<L, T, 1>(l, queries, keys, to, stride, ahead)
                 };
         }
     }
@@ -121,13 +165,30 @@ fn tile_of<L: Lanes, const T: usize>(
         maxima.fill(max);
         sums.fill(sum);
     }
+}
 
+/// Of `T` queries from `first` on: the sums of values, by the weights in the scratch's rows from `row` on.
+#[inline(always)]
+fn add_up<L: Lanes, const T: usize>(
+    l: L,
+    chunk: &Chunk<'_>,
+    scratch: &Scratch<'_>,
+    (first, row): (usize, usize),
+    states: &mut [f32],
+    ahead: &mut Ahead,
+) {
+    let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
+    let (seen, most, least) = seen::<T>(chunk, first);
+    let weights = &scratch.weights[row * stride..][..T * stride];
+    let state_len = SplitAttention::state_len(head_dim);
+    let states = &mut states[..T * state_len];
+    assert!(most <= stride && chunk.values.len() >= most * head_dim);
     let mut dim = 0;
     while dim < head_dim {
         let registers = (head_dim - dim) / L::LANES;
         // SAFETY: `weights` holds T rows of `stride`, no fewer than any of `seen`; the values are at least as many rows
-        // of head_dim (`SplitAttention::attend` saw `positions` of them) and the states T rows of more than head_dim, of
-        // which the registers that are taken from `dim` on are within.
+        // of head_dim, as just seen, and the states T rows of more than head_dim, of which the registers that are taken
+        // from `dim` on are within.
         unsafe {
             let weights = (weights.as_ptr(), stride);
             let values = (chunk.values.as_ptr().add(dim), head_dim);
@@ -135,11 +196,11 @@ fn tile_of<L: Lanes, const T: usize>(
             let seen = (least, &seen);
             dim += L::LANES
                 * if registers >= 4 && L::COLUMNS == 4 {
-                    sums::<L, T, 4>(l, weights, values, seen, to, state_len)
+                    sums::<L, T, 4>(l, weights, values, seen, to, state_len, ahead)
                 } else if registers >= 2 {
-                    sums::<L, T, 2>(l, weights, values, seen, to, state_len)
+                    sums::<L, T, 2>(l, weights, values, seen, to, state_len, ahead)
                 } else {
-                    sums::<L, T, 1>(l, weights, values, seen, to, state_len)
+                    sums::<L, T, 1>(l, weights, values, seen, to, state_len, ahead)
                 };
         }
     }
@@ -157,11 +218,13 @@ unsafe fn logits<L: Lanes, const T: usize, const W: usize>(
     keys: *const f32,
     to: *mut f32,
     stride: usize,
+    ahead: &mut Ahead,
 ) -> usize {
     let mut sums = [[l.splat(0.0); W]; T];
     // SAFETY: of each row W registers, as the caller vouches for.
     unsafe {
         for dim in 0..head_dim {
+            ahead.step(l, dim);
             let mut key = [l.splat(0.0); W];
             for j in 0..W {
                 key[j] = l.load(keys.add(dim * stride + j * L::LANES));
@@ -227,11 +290,13 @@ unsafe fn sums<L: Lanes, const T: usize, const W: usize>(
     (least, seen): (usize, &[usize; T]),
     to: *mut f32,
     to_stride: usize,
+    ahead: &mut Ahead,
 ) -> usize {
     let mut sums = [[l.splat(0.0); W]; T];
     // SAFETY: of each row W registers, as the caller vouches for.
     unsafe {
         for position in 0..least {
+            ahead.step(l, position);
             let mut value = [l.splat(0.0); W];
             for j in 0..W {
                 value[j] = l.load(values.add(position * head_dim + j * L::LANES));

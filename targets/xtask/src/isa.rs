@@ -4,6 +4,7 @@
 //! told what it must find (`EXPECT_ISAS`: see kernels/tests/coverage.rs) and fails where it finds else. Emulated runs take
 //! fewer cases (`CURT_KERNEL_CASES=few`): what differs there is the instructions, not the shapes. They say nothing of speed.
 
+mod inlined;
 mod tools;
 
 use std::collections::HashSet;
@@ -69,6 +70,9 @@ pub(crate) fn all(steps: &mut Steps, cache: &Path) -> Result<()> {
         let expected = expected(&flags);
         say(&format!("expects {expected}"))?;
         child::succeed(&mut tests(expected))
+    })?;
+    steps.run("kernels, inlined", || {
+        inlined::check(&cache.join("inlined"))
     })?;
     let tools = steps.run("emulator and cross-compilation", || tools::ensure(cache))?;
     for processor in &EMULATED {

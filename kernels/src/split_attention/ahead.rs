@@ -1,0 +1,43 @@
+//! Memory that is read next, asked for while something else is computed.
+
+use crate::lanes::Lanes;
+
+/// f32 elements of a cache line, on every processor that the kernels are for.
+const LINE: usize = 16;
+
+/// Steps from one request to the next: often enough that the requests do not queue, seldom enough that they cost little.
+const EVERY: usize = 4;
+
+/// What is left to be asked for.
+pub(super) struct Ahead {
+    at: *const f32,
+    lines: usize,
+    /// Cache lines that one request asks for.
+    each: usize,
+}
+
+impl Ahead {
+    /// All of `elements`, in the course of so many steps.
+    #[inline(always)]
+    pub(super) fn over(elements: &[f32], steps: usize) -> Self {
+        let lines = elements.len().div_ceil(LINE);
+        Self {
+            at: elements.as_ptr(),
+            lines,
+            each: lines.div_ceil((steps / EVERY).max(1)),
+        }
+    }
+
+    /// Step `number` of a loop.
+    #[inline(always)]
+    pub(super) fn step<L: Lanes>(&mut self, l: L, number: usize) {
+        if number.is_multiple_of(EVERY) {
+            let lines = self.each.min(self.lines);
+            for _ in 0..lines {
+                l.prefetch(self.at);
+                self.at = self.at.wrapping_add(LINE);
+            }
+            self.lines -= lines;
+        }
+    }
+}
