@@ -1,10 +1,12 @@
 //! One step of one layer: new keys and values are rotated and appended, and the queries attend to prompt and suffix.
 //!
-//! Keys are read in chunks that begin at fixed positions of the prompt and of the suffix. A query's state over each chunk
-//! is merged in their order, those of the suffix on their own before they join the prompt's: how the work is divided among
-//! threads, and which other rows there are, changes no bit of a result.
+//! Keys are read in chunks that begin at fixed positions of the prompt and of the suffix, and those of the prompt in spans of
+//! a few chunks. A query's states are merged in one order: the chunks of each span, the spans, and then the suffix, whose
+//! chunks have been merged on their own. How the work is divided among threads, and which other rows there are, changes no
+//! bit of a result.
 
 use std::f32::consts::LOG2_E;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -18,9 +20,17 @@ use super::workers::{BLOCK_QUERIES, Worker, Workers};
 use super::{Part, SharedKv};
 use crate::kv::{KvGeometry, KvKind};
 
-/// Up to so many states a head, each chunk's are kept apart and merged after all: a task is then a chunk, read once for all
-/// queries. With more, as in a long prefill, a task is a block of queries that takes one chunk after another.
+/// Positions of a span: a task of a step, large enough that its states are little beside its keys and values, small enough
+/// that there is a span for each thread.
+const SPAN_POSITIONS: usize = 256;
+
+/// Up to so many queries and so many states a head, each span's are kept apart and merged after all: a task is then a span,
+/// read once for all queries. With more, as in a long prefill, a task is a block of queries that takes one span after another.
+const MOST_QUERIES: usize = 512;
 const MOST_STATES: usize = 16 << 10;
+
+/// Keys are read as fast at the end as elsewhere where they go on to a multiple of so many positions.
+const WHOLE: usize = 16;
 
 /// Tokens from which on several threads rotate and append.
 const TOKENS_OF_SEVERAL: usize = 16;
@@ -50,7 +60,7 @@ impl Attention for SharedKv {
                 out: Ranges::new(step.out),
             };
             if shape.split() {
-                over.chunks(threads)
+                over.spans(threads)
             } else {
                 over.blocks(threads)
             }
@@ -144,18 +154,19 @@ impl Shape {
         self.tokens() * self.group
     }
 
-    fn chunks(&self) -> usize {
-        self.prompt.div_ceil(self.chunk)
+    /// Spans of the prompt.
+    fn spans(&self) -> usize {
+        self.prompt.div_ceil(SPAN_POSITIONS)
     }
 
-    /// Whether each chunk's states are kept apart.
+    /// Whether each span's states are kept apart.
     fn split(&self) -> bool {
-        self.queries() * (self.chunks() + 1) <= MOST_STATES
+        self.queries() <= MOST_QUERIES && self.queries() * (self.spans() + 1) <= MOST_STATES
     }
 
-    /// States of each query: one for each chunk of the prompt and one for the suffix, or one for each of these two.
+    /// States of each query: one for each span of the prompt and one for the suffix, or one for each of these two.
     fn parts(&self) -> usize {
-        if self.split() { self.chunks() + 1 } else { 2 }
+        if self.split() { self.spans() + 1 } else { 2 }
     }
 
     fn state_len(&self) -> usize {
@@ -321,11 +332,11 @@ struct Over<'a> {
 }
 
 impl Over<'_> {
-    /// One task a chunk of the prompt or a few suffixes; then all states are merged.
-    fn chunks(&self, threads: &Threads<'_>) -> Outcome {
+    /// One task a span of the prompt or a few suffixes; then all states are merged.
+    fn spans(&self, threads: &Threads<'_>) -> Outcome {
         let shape = self.shape;
-        let (kv_heads, chunks) = (shape.node.kv_heads, shape.chunks());
-        let of_prompt = kv_heads * chunks;
+        let (kv_heads, spans) = (shape.node.kv_heads, shape.spans());
+        let of_prompt = kv_heads * spans;
         let suffixes = if shape.suffix > 0 {
             shape.rows * kv_heads
         } else {
@@ -336,15 +347,21 @@ impl Over<'_> {
         threads.for_each(of_prompt + suffixes.div_ceil(each), |task| {
             self.lend(|worker| match task.checked_sub(of_prompt) {
                 None => {
-                    let (head, chunk) = (task / chunks, task % chunks);
-                    // SAFETY: a chunk and a head are one task's.
-                    let states = unsafe { self.states(chunk, head, 0, shape.queries()) };
-                    let (scratch, _) = worker.room(0, shape.node.head_dim);
-                    self.prompt_chunk((head, 0, shape.queries()), chunk, scratch, states);
+                    let (head, span, queries) = (task / spans, task % spans, shape.queries());
+                    // SAFETY: a span and a head are one task's.
+                    let states = unsafe { self.states(span, head, 0, queries) };
+                    let (scratch, chunk) = worker.room(queries, shape.node.head_dim);
+                    self.span(
+                        (head, 0, queries),
+                        (span, shape.prompt),
+                        scratch,
+                        chunk,
+                        states,
+                    );
                 }
                 Some(task) => {
                     for suffix in task * each..((task + 1) * each).min(suffixes) {
-                        self.suffix(suffix % kv_heads, suffix / kv_heads, chunks, worker);
+                        self.suffix(suffix % kv_heads, suffix / kv_heads, spans, worker);
                     }
                 }
             });
@@ -352,7 +369,7 @@ impl Over<'_> {
         let join = |token: usize| {
             for head in 0..kv_heads {
                 let (first, count) = (token * shape.group, shape.group);
-                let mut parts = (0..chunks).chain((shape.suffix > 0).then_some(chunks));
+                let mut parts = (0..spans).chain((shape.suffix > 0).then_some(spans));
                 // SAFETY: a token is one task's, and each of its parts is taken once.
                 let of_part = |part| unsafe { self.states(part, head, first, count) };
                 let Some(merged) = parts.next().map(of_part) else {
@@ -401,13 +418,26 @@ impl Over<'_> {
             self.lend(|worker| {
                 // SAFETY: a head and a block of queries are one task's.
                 let merged = unsafe { self.states(0, head, first, count) };
-                for chunk in 0..seen.div_ceil(shape.chunk) {
-                    let (scratch, states) = worker.room(count, head_dim);
-                    if chunk == 0 {
-                        self.prompt_chunk((head, first, count), chunk, scratch, merged);
+                for span in 0..seen.div_ceil(SPAN_POSITIONS) {
+                    let (scratch, states) = worker.room(2 * count, head_dim);
+                    let (of_span, of_chunk) = states.split_at_mut(count * shape.state_len());
+                    if span == 0 {
+                        self.span(
+                            (head, first, count),
+                            (span, seen),
+                            scratch,
+                            of_chunk,
+                            merged,
+                        );
                     } else {
-                        self.prompt_chunk((head, first, count), chunk, scratch, states);
-                        self.merge(merged, states);
+                        self.span(
+                            (head, first, count),
+                            (span, seen),
+                            scratch,
+                            of_chunk,
+                            of_span,
+                        );
+                        self.merge(merged, of_span);
                     }
                 }
                 if shape.suffix > 0 {
@@ -432,31 +462,35 @@ impl Over<'_> {
         })
     }
 
-    /// The states of `count` queries of `head` from `first` on over a chunk of the prompt.
-    fn prompt_chunk(
+    /// The states of `count` queries of `head` from `first` on over a span of the prompt, as far as position `end`. In
+    /// `of_chunk` there is room for them once more.
+    fn span(
         &self,
         (head, first, count): (usize, usize, usize),
-        chunk: usize,
+        (span, end): (usize, usize),
         scratch: &mut [f32],
+        of_chunk: &mut [f32],
         states: &mut [f32],
     ) {
         let shape = self.shape;
-        let start = chunk * shape.chunk;
-        let causal = (!shape.to_suffix).then(|| Causal {
-            position: shape.first + first / shape.group,
-            group: shape.group,
-            start,
-        });
-        let positions = shape.chunk.min(shape.prompt - start);
-        let cache = self.positions(&self.cache.prompt, 0, head, start);
-        self.attend(
-            (head, first, count),
-            cache,
-            positions,
-            causal,
-            scratch,
-            states,
-        );
+        let begin = span * SPAN_POSITIONS;
+        let stop = end.min(begin + SPAN_POSITIONS);
+        for start in (begin..stop).step_by(shape.chunk) {
+            let causal = (!shape.to_suffix).then(|| Causal {
+                position: shape.first + first / shape.group,
+                group: shape.group,
+                start,
+            });
+            let positions = shape.chunk.min(stop - start);
+            let cache = self.positions(&self.cache.prompt, (0, head), start..end);
+            let queries = (head, first, count);
+            if start == begin {
+                self.attend(queries, cache, positions, causal, scratch, states);
+            } else {
+                self.attend(queries, cache, positions, causal, scratch, of_chunk);
+                self.merge(states, of_chunk);
+            }
+        }
     }
 
     /// The states of the queries of a row over its suffix, as part `part`.
@@ -475,43 +509,31 @@ impl Over<'_> {
                 start,
             });
             let positions = shape.chunk.min(shape.suffix - start);
-            let cache = self.positions(&self.cache.suffix, place, head, start);
+            let cache = self.positions(&self.cache.suffix, (place, head), start..shape.suffix);
+            let queries = (head, first, count);
             if start == 0 {
-                self.attend(
-                    (head, first, count),
-                    cache,
-                    positions,
-                    causal,
-                    scratch,
-                    merged,
-                );
+                self.attend(queries, cache, positions, causal, scratch, merged);
             } else {
-                self.attend(
-                    (head, first, count),
-                    cache,
-                    positions,
-                    causal,
-                    scratch,
-                    states,
-                );
+                self.attend(queries, cache, positions, causal, scratch, states);
                 self.merge(merged, states);
             }
         }
     }
 
-    /// Keys and values of a head from position `start` on, and what lies behind them.
+    /// Keys and values of a head at some positions, and behind them up to a whole number of registers.
     fn positions<'p>(
         &self,
         part: &'p Part,
-        place: usize,
-        head: usize,
-        start: usize,
+        (place, head): (usize, usize),
+        positions: Range<usize>,
     ) -> (&'p [f32], &'p [f32]) {
         let geometry: KvGeometry = self.cache.geometry;
+        let end = positions.end.next_multiple_of(WHOLE).min(part.capacity);
         let from = |kind| {
             let layer = part.layer_start(geometry, place, self.shape.node.layer, kind);
-            let at = layer + head * part.head_len(geometry) + start * geometry.head_dim;
-            part.slab.elements::<f32>().get(at..).unwrap_or(&[])
+            let [start, end] = [positions.start, end]
+                .map(|at| layer + head * part.head_len(geometry) + at * geometry.head_dim);
+            part.slab.elements::<f32>().get(start..end).unwrap_or(&[])
         };
         (from(KvKind::Key), from(KvKind::Value))
     }
