@@ -46,7 +46,7 @@ pub use kv::{Dtype, KvView};
 pub use mean::Mean;
 pub use scales::KvScales;
 pub use softmax::{Softmax, exp_of_non_positive};
-pub use split_attention::{Causal, SplitAttention};
+pub use split_attention::{Cached, Causal, SplitAttention};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

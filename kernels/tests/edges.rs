@@ -1,7 +1,7 @@
 //! Keys, values and queries that end where the memory does: a read of one byte more is a segmentation fault.
 use crate::reference;
 
-use curt_kernels::{Attend, Dense, Isa, KvView, Mean, SplitAttention};
+use curt_kernels::{Attend, Cached, Dense, Isa, KvView, Mean, SplitAttention};
 use reference::{Buffer, DTYPES, Numbers, Scales};
 
 /// Memory whose last byte lies before a page that cannot be read.
@@ -118,8 +118,12 @@ fn split_attention_reads_nothing_beyond_the_last_key() {
     let mut numbers = Numbers(21);
     for head_dim in [16, 64, 80] {
         for positions in [1, 3, 15, 16, 17, 33, 64] {
-            let keys = guarded(&numbers.take(positions * head_dim, 1.0));
-            let values = guarded(&numbers.take(positions * head_dim, 1.0));
+            let elements = numbers.take(positions * head_dim, 1.0);
+            let shape = [1, positions, head_dim];
+            let caches = DTYPES.map(|dtype| {
+                let buffer = Buffer::new(dtype, shape, 0, 0, Scales::None, &elements);
+                (dtype, Guarded::new(buffer.view().head(0).unwrap()))
+            });
             let queries = guarded(&numbers.take(5 * head_dim, 0.1));
             let states = guarded(&vec![0.0; 5 * SplitAttention::state_len(head_dim)]);
             let scratch = guarded(&vec![0.0; SplitAttention::scratch_len(head_dim)]);
@@ -129,11 +133,17 @@ fn split_attention_reads_nothing_beyond_the_last_key() {
                 let [states, scratch, out] = [&states, &scratch, &out].map(|memory| unsafe {
                     std::slice::from_raw_parts_mut(memory.start().cast::<f32>(), memory.len / 4)
                 });
-                let cache = (keys.floats(), values.floats());
                 let queries = queries.floats();
-                variant
-                    .attend(queries, cache, positions, head_dim, None, scratch, states)
-                    .unwrap();
+                for (dtype, memory) in &caches {
+                    let cache = Cached {
+                        keys: memory.bytes(),
+                        values: memory.bytes(),
+                        dtype: *dtype,
+                    };
+                    variant
+                        .attend(queries, cache, positions, head_dim, None, scratch, states)
+                        .unwrap();
+                }
                 let others = states.to_vec();
                 variant.merge(states, &others, head_dim).unwrap();
                 variant.finish(states, head_dim, out).unwrap();

@@ -4,8 +4,9 @@ use std::f32::consts::LOG2_E;
 
 use crate::reference;
 
-use curt_kernels::{Causal, Isa, SplitAttention};
-use reference::{Expected, Numbers, assert_admits, cases};
+use curt_kernels::{Cached, Causal, Dtype, Isa, SplitAttention};
+use half::{bf16, f16};
+use reference::{DTYPES, Expected, Numbers, assert_admits, cases};
 
 /// Around blocks of 4, 8 and 16 dimensions and of 2 and 4 registers, and those that models have.
 fn head_dims() -> &'static [usize] {
@@ -32,8 +33,32 @@ fn variants() -> impl Iterator<Item = SplitAttention> {
     Isa::available().filter_map(SplitAttention::new)
 }
 
+/// The bytes of elements as a cache of `dtype` keeps them.
+fn encode(dtype: Dtype, elements: &[f32]) -> Vec<u8> {
+    let each = |x: f32| -> Vec<u8> {
+        match dtype {
+            Dtype::F32 => x.to_le_bytes().to_vec(),
+            Dtype::F16 => f16::from_f32(x).to_le_bytes().to_vec(),
+            Dtype::Bf16 => bf16::from_f32(x).to_le_bytes().to_vec(),
+            Dtype::I8 => vec![x.round() as i8 as u8],
+        }
+    };
+    elements.iter().flat_map(|&x| each(x)).collect()
+}
+
+/// What the kernels read of an element of `dtype`.
+fn rounded(dtype: Dtype, x: f32) -> f32 {
+    match dtype {
+        Dtype::F32 => x,
+        Dtype::F16 => f16::from_f32(x).to_f32(),
+        Dtype::Bf16 => bf16::from_f32(x).to_f32(),
+        Dtype::I8 => x.round(),
+    }
+}
+
 /// Queries, keys and values of one head.
 struct Head {
+    dtype: Dtype,
     head_dim: usize,
     queries: Vec<f32>,
     keys: Vec<f32>,
@@ -43,11 +68,25 @@ struct Head {
 impl Head {
     fn new(head_dim: usize, queries: usize, positions: usize, numbers: &mut Numbers) -> Self {
         Self {
+            dtype: Dtype::F32,
             head_dim,
             queries: numbers.take(queries * head_dim, 0.7),
             keys: numbers.take(positions * head_dim, 1.0),
             values: numbers.take(positions * head_dim, 1.0),
         }
+    }
+
+    /// The same, its keys and values rounded to `dtype`; those of int8 are whole numbers, and larger.
+    fn to(mut self, dtype: Dtype) -> Self {
+        let scale = if dtype == Dtype::I8 { 20.0 } else { 1.0 };
+        for x in self.keys.iter_mut().chain(&mut self.values) {
+            *x = rounded(dtype, *x * scale);
+        }
+        for x in &mut self.queries {
+            *x /= scale;
+        }
+        self.dtype = dtype;
+        self
     }
 
     fn positions(&self) -> usize {
@@ -80,10 +119,13 @@ impl Head {
         let count = queries.len() / head_dim;
         let mut states = vec![f32::NAN; count * SplitAttention::state_len(head_dim)];
         let mut scratch = vec![f32::NAN; SplitAttention::scratch_len(head_dim)];
-        let cache = (
-            &self.keys[start * head_dim..],
-            &self.values[start * head_dim..],
-        );
+        let [keys, values] = [&self.keys, &self.values]
+            .map(|elements| encode(self.dtype, &elements[start * head_dim..]));
+        let cache = Cached {
+            keys: &keys,
+            values: &values,
+            dtype: self.dtype,
+        };
         variant
             .attend(
                 &scaled,
@@ -139,6 +181,24 @@ fn split_attention_agrees_at_every_shape() {
                 for variant in variants() {
                     let got = head.run(variant, &head.queries, chunk, None);
                     let case = (variant.isa(), head_dim, positions, queries);
+                    assert_admits(&expected, &got, &case);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn split_attention_reads_every_dtype() {
+    let mut numbers = Numbers(37);
+    for &head_dim in head_dims() {
+        for &positions in cases(&[1, 9, 16, 31, 32], &[9, 32]) {
+            for dtype in DTYPES {
+                let head = Head::new(head_dim, 7, positions, &mut numbers).to(dtype);
+                let expected = head.expected(|_| positions);
+                for variant in variants() {
+                    let got = head.run(variant, &head.queries, 32, None);
+                    let case = (variant.isa(), dtype, head_dim, positions);
                     assert_admits(&expected, &got, &case);
                 }
             }
@@ -203,6 +263,7 @@ fn queries_do_not_see_each_other() {
         for positions in [1, 17, 61] {
             let longer = Head::new(head_dim, 13, positions + 16, &mut numbers);
             let head = Head {
+                dtype: Dtype::F32,
                 head_dim,
                 queries: longer.queries.clone(),
                 keys: longer.keys[..positions * head_dim].to_vec(),
@@ -281,9 +342,14 @@ fn a_state_of_nothing_changes_nothing() {
 fn operands_that_do_not_fit_are_refused() {
     let len = SplitAttention::state_len(16);
     let refused = |queries: usize, keys: usize, values: usize, positions, scratch, states| {
-        let [queries, keys, values] = [queries, keys, values].map(|n| vec![0.0; n]);
+        let queries = vec![0.0; queries];
+        let [keys, values] = [keys, values].map(|n| vec![0; n * 2]);
         let (mut scratch, mut states) = (vec![0.0; scratch], vec![0.0; states]);
-        let cache = (&keys[..], &values[..]);
+        let cache = Cached {
+            keys: &keys,
+            values: &values,
+            dtype: Dtype::F16,
+        };
         let call = SplitAttention::best().attend(
             &queries,
             cache,

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, LEAST_EXPONENT, Lanes};
+use super::{GROUP, LEAST_EXPONENT, Lanes, Rows};
 
 /// The intrinsics of an expression, in a method of [`Avx2`].
 macro_rules! vector {
@@ -25,17 +25,17 @@ impl Avx2 {
         Self(())
     }
 
-    /// Of four rows: register i holds in each of its halves h the four elements of column 4 h + i.
+    /// Of the four rows from `first` on: register i holds in each of its halves h the four elements of column 4 h + i.
     ///
     /// # Safety
-    /// Each of four rows, `stride` elements apart, must be valid for 8 elements.
+    /// There must be four rows from `first` on.
     #[inline(always)]
-    unsafe fn columns(self, from: *const f32, stride: usize) -> [__m256; 4] {
+    unsafe fn columns<R: Rows>(self, rows: R, first: usize) -> [__m256; 4] {
         vector!({
-            let a = _mm256_loadu_ps(from);
-            let b = _mm256_loadu_ps(from.add(stride));
-            let c = _mm256_loadu_ps(from.add(2 * stride));
-            let d = _mm256_loadu_ps(from.add(3 * stride));
+            let a = rows.row(self, first);
+            let b = rows.row(self, first + 1);
+            let c = rows.row(self, first + 2);
+            let d = rows.row(self, first + 3);
             let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
             [
@@ -146,21 +146,15 @@ unsafe impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const u8) {
         vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose<R: Rows>(self, rows: R, to: *mut f32, to_stride: usize) {
         vector!({
-            let upper = self.columns(from, from_stride);
-            let lower = self.columns(from.add(4 * from_stride), from_stride);
+            let upper = self.columns(rows, 0);
+            let lower = self.columns(rows, 4);
             for column in 0..4 {
                 let left = _mm256_permute2f128_ps::<0x20>(upper[column], lower[column]);
                 let right = _mm256_permute2f128_ps::<0x31>(upper[column], lower[column]);

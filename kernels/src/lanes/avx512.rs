@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{GROUP, LEAST_EXPONENT, Lanes};
+use super::{GROUP, LEAST_EXPONENT, Lanes, Rows};
 
 /// The intrinsics of an expression, in a method of [`Avx512`].
 macro_rules! vector {
@@ -25,17 +25,17 @@ impl Avx512 {
         Self(())
     }
 
-    /// Of four rows: register i holds in each of its quarters q the four elements of column 4 q + i.
+    /// Of the four rows from `first` on: register i holds in each of its quarters q the four elements of column 4 q + i.
     ///
     /// # Safety
-    /// Each of four rows, `stride` elements apart, must be valid for 16 elements.
+    /// There must be four rows from `first` on.
     #[inline(always)]
-    unsafe fn columns(self, from: *const f32, stride: usize) -> [__m512; 4] {
+    unsafe fn columns<R: Rows>(self, rows: R, first: usize) -> [__m512; 4] {
         vector!({
-            let a = _mm512_loadu_ps(from);
-            let b = _mm512_loadu_ps(from.add(stride));
-            let c = _mm512_loadu_ps(from.add(2 * stride));
-            let d = _mm512_loadu_ps(from.add(3 * stride));
+            let a = rows.row(self, first);
+            let b = rows.row(self, first + 1);
+            let c = rows.row(self, first + 2);
+            let d = rows.row(self, first + 3);
             let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
             [
@@ -151,23 +151,17 @@ unsafe impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const u8) {
         vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose<R: Rows>(self, rows: R, to: *mut f32, to_stride: usize) {
         vector!({
-            let first = self.columns(from, from_stride);
-            let second = self.columns(from.add(4 * from_stride), from_stride);
-            let third = self.columns(from.add(8 * from_stride), from_stride);
-            let fourth = self.columns(from.add(12 * from_stride), from_stride);
+            let first = self.columns(rows, 0);
+            let second = self.columns(rows, 4);
+            let third = self.columns(rows, 8);
+            let fourth = self.columns(rows, 12);
             for i in 0..4 {
                 // Quarters 0 and 2, then 1 and 3, of the upper and of the lower eight rows.
                 let even = _mm512_shuffle_f32x4::<0x88>(first[i], second[i]);

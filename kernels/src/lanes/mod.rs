@@ -24,7 +24,7 @@ pub(crate) const MAX_LANES: usize = 16;
 /// # Safety
 /// The loops add the constants to pointers, so an implementation must keep to them:
 /// * [`Self::load`], [`Self::load_f16`], [`Self::load_bf16`], [`Self::load_i8`] and [`Self::store`] touch
-///   [`Self::LANES`] elements and no more, and [`Self::transpose`] as many of each row;
+///   [`Self::LANES`] elements and no more, and [`Self::transpose`] writes as many to each of as many rows;
 /// * LANES is a multiple of [`GROUP`] and at most [`MAX_LANES`];
 /// * POSITIONS is 2 or 4, and [`Self::store_sums`] writes POSITIONS × [`GROUP`] elements and no more.
 pub(crate) unsafe trait Lanes: Copy {
@@ -100,14 +100,13 @@ pub(crate) unsafe trait Lanes: Copy {
     fn times_power_of_two(self, y: Self::V, n: Self::V) -> Self::V;
 
     /// Asks for the cache line at this address, which need not be valid, to be in the second-nearest cache soon.
-    fn prefetch(self, at: *const f32);
+    fn prefetch(self, at: *const u8);
 
-    /// Writes the transpose of a block of [`Self::LANES`] rows and columns, whose rows begin `from_stride` and `to_stride`
-    /// elements apart.
+    /// Writes the transpose of a block of [`Self::LANES`] rows and columns to rows that begin `stride` elements apart.
     ///
     /// # Safety
-    /// As [`Self::load`] and [`Self::store`], for each row of either block.
-    unsafe fn transpose(self, from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
+    /// `rows` must give that many, and `to` be valid as for [`Self::store`], for each row.
+    unsafe fn transpose<R: Rows>(self, rows: R, to: *mut f32, stride: usize);
 
     /// Adds up lanes of each of four registers, as far as they lie within the same 128 bits: [`Self::store_sums`] adds
     /// the rest.
@@ -125,6 +124,15 @@ pub(crate) unsafe trait Lanes: Copy {
 
     /// Of lanes `[LANES / GROUP, GROUP]`, the largest over the first axis. A NaN is skipped, or makes the result NaN.
     fn largest_over_positions(self, v: Self::V) -> [f32; GROUP];
+}
+
+/// Rows of elements, a register of each.
+pub(crate) trait Rows: Copy {
+    /// The register of row `row`.
+    ///
+    /// # Safety
+    /// There must be such a row.
+    unsafe fn row<L: Lanes>(self, l: L, row: usize) -> L::V;
 }
 
 /// Coefficients of 2^r for r from −½ to ½, the highest power first: those of Cephes' exp2f.

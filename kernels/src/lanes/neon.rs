@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{GROUP, LEAST_EXPONENT, Lanes};
+use super::{GROUP, LEAST_EXPONENT, Lanes, Rows};
 
 /// The intrinsics of an expression, in a method of [`Neon`].
 macro_rules! vector {
@@ -25,14 +25,14 @@ impl Neon {
         Self(())
     }
 
-    /// Of two rows: columns 0 and 2, and columns 1 and 3, each column as one f64.
+    /// Of the two rows from `first` on: columns 0 and 2, and columns 1 and 3, each column as one f64.
     ///
     /// # Safety
-    /// Both rows, `stride` elements apart, must be valid for 4 elements.
+    /// There must be two rows from `first` on.
     #[inline(always)]
-    unsafe fn pairs(self, from: *const f32, stride: usize) -> (float64x2_t, float64x2_t) {
+    unsafe fn pairs<R: Rows>(self, rows: R, first: usize) -> (float64x2_t, float64x2_t) {
         vector!({
-            let (a, b) = (vld1q_f32(from), vld1q_f32(from.add(stride)));
+            let (a, b) = (rows.row(self, first), rows.row(self, first + 1));
             (
                 vreinterpretq_f64_f32(vtrn1q_f32(a, b)),
                 vreinterpretq_f64_f32(vtrn2q_f32(a, b)),
@@ -136,7 +136,7 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const u8) {
         // SAFETY: the instruction changes no register and no memory, and an address that is not valid does nothing.
         unsafe {
             core::arch::asm!(
@@ -148,17 +148,11 @@ unsafe impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn transpose(
-        self,
-        from: *const f32,
-        from_stride: usize,
-        to: *mut f32,
-        to_stride: usize,
-    ) {
+    unsafe fn transpose<R: Rows>(self, rows: R, to: *mut f32, to_stride: usize) {
         vector!({
             // Columns 0 and 2, then 1 and 3, of two rows.
-            let (even, odd) = self.pairs(from, from_stride);
-            let (low_even, low_odd) = self.pairs(from.add(2 * from_stride), from_stride);
+            let (even, odd) = self.pairs(rows, 0);
+            let (low_even, low_odd) = self.pairs(rows, 2);
             vst1q_f64(to.cast(), vtrn1q_f64(even, low_even));
             vst1q_f64(to.add(to_stride).cast(), vtrn1q_f64(odd, low_odd));
             vst1q_f64(to.add(2 * to_stride).cast(), vtrn2q_f64(even, low_even));

@@ -2,27 +2,27 @@
 
 use crate::lanes::Lanes;
 
-/// f32 elements of a cache line, on every processor that the kernels are for.
-const LINE: usize = 16;
+/// Bytes of a cache line, or of half of one.
+const LINE: usize = 64;
 
 /// Steps from one request to the next: often enough that the requests do not queue, seldom enough that they cost little.
 const EVERY: usize = 4;
 
 /// What is left to be asked for.
 pub(super) struct Ahead {
-    at: *const f32,
+    at: *const u8,
     lines: usize,
     /// Cache lines that one request asks for.
     each: usize,
 }
 
 impl Ahead {
-    /// All of `elements`, in the course of so many steps.
+    /// All of `bytes`, in the course of so many steps.
     #[inline(always)]
-    pub(super) fn over(elements: &[f32], steps: usize) -> Self {
-        let lines = elements.len().div_ceil(LINE);
+    pub(super) fn over(bytes: &[u8], steps: usize) -> Self {
+        let lines = bytes.len().div_ceil(LINE);
         Self {
-            at: elements.as_ptr(),
+            at: bytes.as_ptr(),
             lines,
             each: lines.div_ceil((steps / EVERY).max(1)),
         }

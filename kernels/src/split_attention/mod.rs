@@ -19,9 +19,10 @@ mod neon;
 mod registers;
 mod scalar;
 
+use crate::element::PerDtype;
 use crate::isa::chosen_for_an_isa;
 use crate::lanes::MAX_LANES;
-use crate::{Isa, ShapeError};
+use crate::{Dtype, Isa, ShapeError};
 
 /// Queries that share the registers, at most.
 const TILE: usize = 6;
@@ -29,14 +30,27 @@ const TILE: usize = 6;
 /// Queries whose weights are kept at a time: whole tiles.
 const BLOCK: usize = 8 * TILE;
 
-/// Largest head_dim.
-const MAX_HEAD_DIM: usize = 256;
-
 /// Elements of a chunk's keys: transposed, they fit the nearest cache (32 KiB) up to a head_dim of 256.
 const CHUNK_ELEMENTS: usize = 8192;
 
 /// f32 elements skipped at most, so that the parts of the scratch begin at a cache line.
 const ALIGN: usize = MAX_LANES;
+
+/// Keys and values of one head, at positions that follow each other.
+///
+/// Both `[at least the positions of a chunk, head_dim]`, little-endian, of any alignment. Where the keys go on to a multiple of
+/// 16 positions, whatever they hold there, the last ones are read as fast as the others; and what follows is fetched into a
+/// cache, as far as a chunk goes, so let them end where nothing is read next.
+#[derive(Debug, Clone, Copy)]
+pub struct Cached<'a> {
+    /// Rotated, where the model rotates them.
+    pub keys: &'a [u8],
+    /// Of the same positions.
+    pub values: &'a [u8],
+    /// What their elements are. Those of int8 are taken for whole numbers: a scale for each dimension belongs to the queries,
+    /// and that of the values to the result.
+    pub dtype: Dtype,
+}
 
 /// Which keys of a chunk a query sees where the queries of one call stand at several positions: those before it, and that
 /// of its own position.
@@ -55,9 +69,10 @@ struct Chunk<'a> {
     /// `[count, head_dim]`
     queries: &'a [f32],
     /// `[at least positions, head_dim]`
-    keys: &'a [f32],
+    keys: &'a [u8],
     /// `[at least positions, head_dim]`
-    values: &'a [f32],
+    values: &'a [u8],
+    dtype: Dtype,
     /// 1 to [`SplitAttention::chunk`].
     positions: usize,
     head_dim: usize,
@@ -85,15 +100,19 @@ impl Chunk<'_> {
 
 /// What one call works in.
 struct Scratch<'a> {
-    /// Keys transposed: `[head_dim, chunk]`
+    /// Keys transposed: `[head_dim, chunk]`; those of the plain loops are not: `[chunk, head_dim]`
     keys: &'a mut [f32],
+    /// Values where they are not f32: `[chunk, head_dim]`
+    values: &'a mut [f32],
     /// Logits of a block of queries, then their weights: `[BLOCK, chunk]`
     weights: &'a mut [f32],
     /// Positions from one row of either to the next.
     chunk: usize,
 }
 
-/// Writes the states of the queries of a chunk.
+/// Makes the keys and values of a chunk ready in the scratch.
+type Stage = unsafe fn(&Chunk<'_>, &mut Scratch<'_>);
+/// Writes the states of the queries of a chunk that is ready.
 type Attend = unsafe fn(&Chunk<'_>, &mut Scratch<'_>, &mut [f32]);
 /// Merges states into the first ones: both `[count, state_len]`, and head_dim.
 type Merge = unsafe fn(&mut [f32], &[f32], usize);
@@ -103,6 +122,7 @@ type Finish = unsafe fn(&[f32], usize, &mut [f32]);
 /// The loops for one instruction set.
 #[derive(Debug, Clone, Copy)]
 struct Loops {
+    stage: PerDtype<Stage>,
     attend: Attend,
     merge: Merge,
     finish: Finish,
@@ -111,16 +131,16 @@ struct Loops {
 /// Attention in parts, chosen for one instruction set. Holding one proves that the processor has it.
 ///
 /// ```
-/// use curt_kernels::SplitAttention;
+/// use curt_kernels::{Cached, Dtype, SplitAttention};
 ///
-/// // One query over two keys, one key a chunk; head_dim 16.
+/// // One query over two keys of int8, one key a chunk; head_dim 16.
 /// let attention = SplitAttention::best();
-/// let (query, keys, values) = ([0.0; 16], [0.5; 32], [[1.0; 16], [3.0; 16]]);
+/// let (query, keys, values) = ([0.0; 16], [5; 16], [[1; 16], [3; 16]]);
 /// let mut scratch = vec![0.0; SplitAttention::scratch_len(16)];
 /// let mut states = [const { [0.0; SplitAttention::state_len(16)] }; 2];
 /// for (chunk, state) in states.iter_mut().enumerate() {
-///     let keys = &keys[16 * chunk..];
-///     attention.attend(&query, (keys, &values[chunk]), 1, 16, None, &mut scratch, state)?;
+///     let cached = Cached { keys: &keys, values: &values[chunk], dtype: Dtype::I8 };
+///     attention.attend(&query, cached, 1, 16, None, &mut scratch, state)?;
 /// }
 /// let [first, second] = &mut states;
 /// attention.merge(first, second, 16)?;
@@ -138,9 +158,12 @@ pub struct SplitAttention {
 chosen_for_an_isa!(SplitAttention, loops: &'static Loops = LOOPS);
 
 impl SplitAttention {
+    /// Largest head_dim that is taken.
+    pub const MAX_HEAD_DIM: usize = 256;
+
     /// Whether heads of so many elements are taken: a multiple of 16, up to 256.
     pub const fn takes(head_dim: usize) -> bool {
-        head_dim > 0 && head_dim <= MAX_HEAD_DIM && head_dim.is_multiple_of(MAX_LANES)
+        head_dim > 0 && head_dim <= Self::MAX_HEAD_DIM && head_dim.is_multiple_of(MAX_LANES)
     }
 
     /// Positions of a whole chunk of keys of `head_dim`, which it takes: 32 to 128, a multiple of 16.
@@ -156,19 +179,16 @@ impl SplitAttention {
 
     /// f32 elements of scratch that a call of [`Self::attend`] needs.
     pub const fn scratch_len(head_dim: usize) -> usize {
-        (head_dim + BLOCK) * Self::chunk(head_dim) + ALIGN
+        (2 * head_dim + BLOCK) * Self::chunk(head_dim) + ALIGN
     }
 
-    /// The states of `queries` over the first `positions` of `keys` and `values`. What `states` held is lost.
+    /// The states of `queries` over the first `positions` of `cached`. What `states` held is lost.
     ///
     /// Logits are powers of two: the queries come rotated, and multiplied by the scale of the softmax and by log₂ e.
     ///
     /// # Shapes
-    /// `queries`: `[count, head_dim]`. `keys`, `values`: `[at least positions, head_dim]`; where the keys go on to a multiple
-    /// of 16 positions, whatever they hold there, the last ones are read as fast as the others; and what follows is fetched
-    /// into a cache, as far as a chunk goes, so let them end where nothing is read next. `positions`: 1 to
-    /// [`Self::chunk`]. `states`: `[count, state_len]`. `scratch`: at least [`Self::scratch_len`]; what it holds before and
-    /// after has no meaning.
+    /// `queries`: `[count, head_dim]`. `positions`: 1 to [`Self::chunk`]. `states`: `[count, state_len]`. `scratch`: at least
+    /// [`Self::scratch_len`]; what it holds before and after has no meaning.
     ///
     /// # Edge cases
     /// * A query that sees no key: a state that changes nothing when it is merged, and NaN when it is finished.
@@ -186,7 +206,7 @@ impl SplitAttention {
     pub fn attend(
         self,
         queries: &[f32],
-        (keys, values): (&[f32], &[f32]),
+        cached: Cached<'_>,
         positions: usize,
         head_dim: usize,
         causal: Option<Causal>,
@@ -196,7 +216,12 @@ impl SplitAttention {
         let op = "SplitAttention::attend";
         let count = count(op, head_dim, states)?;
         let chunk = Self::chunk(head_dim);
-        let read = positions * head_dim;
+        let Cached {
+            keys,
+            values,
+            dtype,
+        } = cached;
+        let read = positions * head_dim * dtype.bytes();
         for (what, expected, got, fits) in [
             (
                 "elements of the queries",
@@ -211,13 +236,13 @@ impl SplitAttention {
                 (1..=chunk).contains(&positions),
             ),
             (
-                "elements of the keys (at least)",
+                "bytes of the keys (at least)",
                 read,
                 keys.len(),
                 keys.len() >= read,
             ),
             (
-                "elements of the values (at least)",
+                "bytes of the values (at least)",
                 read,
                 values.len(),
                 values.len() >= read,
@@ -240,9 +265,11 @@ impl SplitAttention {
             }
         }
         let skip = scratch.as_ptr().align_offset(ALIGN * size_of::<f32>());
-        let (transposed, weights) = scratch[skip.min(ALIGN)..].split_at_mut(head_dim * chunk);
+        let (transposed, rest) = scratch[skip.min(ALIGN)..].split_at_mut(head_dim * chunk);
+        let (staged, weights) = rest.split_at_mut(head_dim * chunk);
         let mut scratch = Scratch {
             keys: transposed,
+            values: staged,
             weights: &mut weights[..BLOCK * chunk],
             chunk,
         };
@@ -250,12 +277,16 @@ impl SplitAttention {
             queries,
             keys,
             values,
+            dtype,
             positions,
             head_dim,
             causal,
         };
         // SAFETY: `new` saw that the processor has the variant's instruction set, all that these functions need.
-        unsafe { (self.loops.attend)(&chunk, &mut scratch, states) };
+        unsafe {
+            (self.loops.stage.of(dtype))(&chunk, &mut scratch);
+            (self.loops.attend)(&chunk, &mut scratch, states);
+        }
         Ok(())
     }
 
@@ -311,7 +342,7 @@ impl SplitAttention {
 fn count(op: &'static str, head_dim: usize, states: &[f32]) -> Result<usize, ShapeError> {
     if !SplitAttention::takes(head_dim) {
         let what = "head_dim (a multiple of 16, at most)";
-        return Err(refusal(op, what, MAX_HEAD_DIM, head_dim));
+        return Err(refusal(op, what, SplitAttention::MAX_HEAD_DIM, head_dim));
     }
     let len = SplitAttention::state_len(head_dim);
     if !states.len().is_multiple_of(len) {

@@ -1,28 +1,41 @@
 //! The loops for Advanced SIMD.
 
 use super::{Chunk, Loops, Scratch, registers};
+use crate::element::{Bf16, Element, F16, F32, I8, PerDtype};
 use crate::lanes::neon::Neon;
 
 pub(super) const LOOPS: &Loops = &Loops {
+    stage: PerDtype {
+        f32: stage::<F32>,
+        f16: stage::<F16>,
+        bf16: stage::<Bf16>,
+        int8: stage::<I8>,
+    },
     attend,
     merge,
     finish,
 };
 
 #[target_feature(enable = "neon")]
-fn attend(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>, states: &mut [f32]) {
+fn stage<E: Element>(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
     // SAFETY: the features enabled on this function are those that the value proves.
+    registers::stage::<_, E>(unsafe { Neon::new() }, chunk, scratch)
+}
+
+#[target_feature(enable = "neon")]
+fn attend(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>, states: &mut [f32]) {
+    // SAFETY: as in `stage`.
     registers::attend(unsafe { Neon::new() }, chunk, scratch, states)
 }
 
 #[target_feature(enable = "neon")]
 fn merge(states: &mut [f32], others: &[f32], head_dim: usize) {
-    // SAFETY: as in `attend`.
+    // SAFETY: as in `stage`.
     registers::merge(unsafe { Neon::new() }, states, others, head_dim)
 }
 
 #[target_feature(enable = "neon")]
 fn finish(states: &[f32], head_dim: usize, out: &mut [f32]) {
-    // SAFETY: as in `attend`.
+    // SAFETY: as in `stage`.
     registers::finish(unsafe { Neon::new() }, states, head_dim, out)
 }

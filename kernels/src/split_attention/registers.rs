@@ -5,9 +5,13 @@
     reason = "counted loops over registers, which the compiler unrolls"
 )]
 
+use core::marker::PhantomData;
+
 use super::ahead::Ahead;
 use super::{BLOCK, Chunk, Scratch, SplitAttention, TILE};
-use crate::lanes::{Lanes, MAX_LANES, exp2};
+use crate::Dtype;
+use crate::element::Element;
+use crate::lanes::{Lanes, MAX_LANES, Rows, exp2};
 
 /// For each tile of `$rows` queries, of which the first is `$first`: `$call::<L, T>` with its first query, its first row of the
 /// scratch and its states.
@@ -38,31 +42,32 @@ pub(super) fn attend<L: Lanes>(
     scratch: &mut Scratch<'_>,
     states: &mut [f32],
 ) {
-    transpose(l, chunk, scratch);
     let (count, head_dim) = (chunk.count(), chunk.head_dim);
-    let read = chunk.positions * head_dim;
-    let (values, following) = (&chunk.values[..read], &chunk.keys[read..]);
+    let read = chunk.positions * head_dim * chunk.dtype.bytes();
+    // Staged values have been read: those of the next chunk are next.
+    let values = match chunk.dtype {
+        Dtype::F32 => &chunk.values[..read],
+        _ => following(chunk.values, read),
+    };
     // In the loops over the first block's dimensions, and over its positions.
     let columns = |elements: usize| elements.div_ceil(L::LANES * L::COLUMNS);
     let tiles = count.min(BLOCK).div_ceil(TILE);
     let mut values = Ahead::over(values, tiles * head_dim * columns(chunk.positions));
-    let following = &following[..following.len().min(read)];
-    let mut following = Ahead::over(following, tiles * chunk.positions * columns(head_dim));
+    let keys = following(chunk.keys, read);
+    let mut keys = Ahead::over(keys, tiles * chunk.positions * columns(head_dim));
     for first in (0..count).step_by(BLOCK) {
         // All logits before the first sum: the nearest cache holds the keys, and then the values.
         let rows = BLOCK.min(count - first);
         each_tile!(weigh, l, chunk, scratch, first, rows, states, &mut values);
-        each_tile!(
-            add_up,
-            l,
-            chunk,
-            scratch,
-            first,
-            rows,
-            states,
-            &mut following
-        );
+        each_tile!(add_up, l, chunk, scratch, first, rows, states, &mut keys);
     }
+}
+
+/// What the next chunk reads, where there is one.
+#[inline(always)]
+fn following(elements: &[u8], read: usize) -> &[u8] {
+    let following = &elements[read..];
+    &following[..following.len().min(read)]
 }
 
 /// Queries of the next tile where so many are left: whole tiles, and the last ones as even as they can be.
@@ -76,34 +81,83 @@ fn tile_of(left: usize) -> usize {
     }
 }
 
-/// Writes the chunk's keys to the scratch, transposed. Beyond the last, up to a whole register, stands anything.
+/// Keys of one block of dimensions.
+struct Block<E> {
+    start: *const u8,
+    /// Bytes from one key to the next.
+    stride: usize,
+    element: PhantomData<E>,
+}
+
+impl<E> Clone for Block<E> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Block<E> {}
+
+impl<E: Element> Rows for Block<E> {
+    #[inline(always)]
+    unsafe fn row<L: Lanes>(self, l: L, row: usize) -> L::V {
+        // SAFETY: the caller vouches for the row.
+        unsafe { E::load(l, self.start.add(row * self.stride)) }
+    }
+}
+
+/// Writes the chunk's keys to the scratch, transposed, beyond the last of which, up to a whole register, stands anything; and
+/// its values where they are not f32 already.
 #[inline(always)]
-fn transpose<L: Lanes>(l: L, chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
+pub(super) fn stage<L: Lanes, E: Element>(l: L, chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
     let (head_dim, stride) = (chunk.head_dim, scratch.chunk);
     let (keys, to) = (chunk.keys, &mut *scratch.keys);
+    let key_bytes = head_dim * E::BYTES;
     assert!(chunk.positions <= stride && to.len() >= head_dim * stride);
     assert!(stride.is_multiple_of(L::LANES) && head_dim.is_multiple_of(L::LANES));
     for first in (0..chunk.positions).step_by(L::LANES) {
-        if (first + L::LANES) * head_dim <= keys.len() {
+        if (first + L::LANES) * key_bytes <= keys.len() {
             for dim in (0..head_dim).step_by(L::LANES) {
                 // SAFETY: LANES keys from `first` on are there, as just seen, each of head_dim elements, a multiple of
                 // LANES; and so are LANES rows of `stride` from `dim` on, of which `first` + LANES is within: `stride`
                 // is a multiple of LANES too, and larger than `first`.
                 unsafe {
-                    let from = keys.as_ptr().add(first * head_dim + dim);
+                    let rows = Block::<E> {
+                        start: keys.as_ptr().add(first * key_bytes + dim * E::BYTES),
+                        stride: key_bytes,
+                        element: PhantomData,
+                    };
                     let to = to.as_mut_ptr().add(dim * stride + first);
-                    l.transpose(from, head_dim, to, stride);
+                    l.transpose(rows, to, stride);
                 }
             }
         } else {
             for position in first..chunk.positions {
-                let key = &keys[position * head_dim..][..head_dim];
-                for (row, &x) in to.chunks_exact_mut(stride).zip(key) {
-                    row[position] = x;
+                let key = &keys[position * key_bytes..][..key_bytes];
+                for (row, x) in to.chunks_exact_mut(stride).zip(key.chunks_exact(E::BYTES)) {
+                    row[position] = E::read(x);
                 }
             }
         }
     }
+    if chunk.dtype != Dtype::F32 {
+        let values = &chunk.values[..chunk.positions * key_bytes];
+        let to = &mut scratch.values[..chunk.positions * head_dim];
+        for (from, to) in values
+            .chunks_exact(L::LANES * E::BYTES)
+            .zip(to.chunks_exact_mut(L::LANES))
+        {
+            // SAFETY: either chunk is a register of elements.
+            unsafe { l.store(to.as_mut_ptr(), E::load(l, from.as_ptr())) };
+        }
+    }
+}
+
+/// The bytes of elements.
+#[inline(always)]
+fn bytes_of(elements: &[f32]) -> &[u8] {
+    // SAFETY: any bytes of an initialised slice may be read as such.
+    unsafe { core::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
 }
 
 /// How many keys each of `T` queries from `first` on sees; the most and the fewest.
@@ -182,16 +236,20 @@ fn add_up<L: Lanes, const T: usize>(
     let weights = &scratch.weights[row * stride..][..T * stride];
     let state_len = SplitAttention::state_len(head_dim);
     let states = &mut states[..T * state_len];
-    assert!(most <= stride && chunk.values.len() >= most * head_dim);
+    let from = match chunk.dtype {
+        Dtype::F32 => &chunk.values[..most * head_dim * size_of::<f32>()],
+        _ => bytes_of(&scratch.values[..most * head_dim]),
+    };
+    assert!(most <= stride);
     let mut dim = 0;
     while dim < head_dim {
         let registers = (head_dim - dim) / L::LANES;
-        // SAFETY: `weights` holds T rows of `stride`, no fewer than any of `seen`; the values are at least as many rows
-        // of head_dim, as just seen, and the states T rows of more than head_dim, of which the registers that are taken
-        // from `dim` on are within.
+        // SAFETY: `weights` holds T rows of `stride`, no fewer than any of `seen`; `from` as many rows of head_dim f32 as
+        // the most of them, and the states T rows of more than head_dim, of which the registers that are taken from
+        // `dim` on are within.
         unsafe {
             let weights = (weights.as_ptr(), stride);
-            let values = (chunk.values.as_ptr().add(dim), head_dim);
+            let values = (from.as_ptr().cast::<f32>().add(dim), head_dim);
             let to = states.as_mut_ptr().add(dim);
             let seen = (least, &seen);
             dim += L::LANES

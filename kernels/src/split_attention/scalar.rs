@@ -1,13 +1,34 @@
 //! One query and one position at a time.
 
 use super::{Chunk, Loops, Scratch, SplitAttention};
+use crate::element::{Bf16, Element, F16, F32, I8, PerDtype};
 use crate::lanes::{MAX_LANES, exp2_of_one};
 
 pub(super) const LOOPS: &Loops = &Loops {
+    stage: PerDtype {
+        f32: stage::<F32>,
+        f16: stage::<F16>,
+        bf16: stage::<Bf16>,
+        int8: stage::<I8>,
+    },
     attend,
     merge,
     finish,
 };
+
+/// Keys and values as f32, in their own order.
+fn stage<E: Element>(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>) {
+    for (from, to) in [
+        (chunk.keys, &mut *scratch.keys),
+        (chunk.values, &mut *scratch.values),
+    ] {
+        let from = from.chunks_exact(E::BYTES);
+        let to = to[..chunk.positions * chunk.head_dim].iter_mut();
+        for (to, from) in to.zip(from) {
+            *to = E::read(from);
+        }
+    }
+}
 
 fn attend(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>, states: &mut [f32]) {
     let head_dim = chunk.head_dim;
@@ -16,7 +37,7 @@ fn attend(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>, states: &mut [f32]) {
     for ((at, query), state) in queries.zip(states) {
         let (sums, tail) = state.split_at_mut(head_dim);
         let weights = &mut scratch.weights[..chunk.seen(at)];
-        for (weight, key) in weights.iter_mut().zip(chunk.keys.chunks_exact(head_dim)) {
+        for (weight, key) in weights.iter_mut().zip(scratch.keys.chunks_exact(head_dim)) {
             *weight = key.iter().zip(query).map(|(k, q)| k * q).sum();
         }
         // A NaN is never the larger: it stays in its logit, and from there gets into the sum.
@@ -25,7 +46,10 @@ fn attend(chunk: &Chunk<'_>, scratch: &mut Scratch<'_>, states: &mut [f32]) {
             .fold(f32::MIN, |max, &x| if x > max { x } else { max });
         sums.fill(0.0);
         let mut total = 0.0;
-        for (weight, value) in weights.iter_mut().zip(chunk.values.chunks_exact(head_dim)) {
+        for (weight, value) in weights
+            .iter_mut()
+            .zip(scratch.values.chunks_exact(head_dim))
+        {
             *weight = exp2_of_one(*weight - max);
             total += *weight;
             for (sum, v) in sums.iter_mut().zip(value) {
