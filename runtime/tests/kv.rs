@@ -28,14 +28,14 @@ impl Case {
     }
 
     fn shares(&self) -> bool {
-        self.layout == KvLayout::SharedPrompt
+        matches!(self.layout, KvLayout::SharedPrompt(_))
     }
 
     fn invariant(&self) -> bool {
         let mut probed = self.decoder(6, 12, 40);
         let prompt = tokens(&self.package, 12, 9);
         let invariance = probe_row_invariance(&mut probed, &prompt, &[1, 4, 5, 6], 4).unwrap();
-        if self.layout == KvLayout::SharedPrompt {
+        if matches!(self.layout, KvLayout::SharedPrompt(_)) {
             // Attention of our own never is; what else there is in the graph may be.
             let dense = probe_row_invariance(
                 &mut decoder(&self.package, 6, 40),
@@ -63,11 +63,10 @@ fn cases() -> Vec<Case> {
     dirs.push(("reasoner".into(), support::reasoner()));
     let open = |(name, dir): (String, PathBuf)| {
         let graphs_own = Package::open(&dir).unwrap().graph().layout();
-        let (shared, _) = Package::open(&dir)
-            .unwrap()
-            .graph()
-            .attention(Attention::Shared);
-        let mut layouts = vec![graphs_own, shared];
+        let package = Package::open(&dir).unwrap();
+        let [shared, halved] = [Attention::Shared, Attention::SharedF16]
+            .map(|asked| package.graph().attention(asked).0);
+        let mut layouts = vec![graphs_own, shared, halved];
         layouts.dedup();
         layouts.into_iter().map(move |layout| Case {
             name: format!("{name}, {layout:?}"),
@@ -93,9 +92,12 @@ fn both_layouts_are_found_from_the_graph() {
             KvLayout::Shared
         };
         assert_eq!(package.graph().layout(), expected, "{name}");
-        shared += usize::from(layout == KvLayout::SharedPrompt);
+        shared += usize::from(matches!(layout, KvLayout::SharedPrompt(_)));
     }
-    assert_eq!(shared, 10, "every graph whose operator appends in place");
+    assert_eq!(
+        shared, 20,
+        "every graph whose operator appends in place, in f32 and in f16"
+    );
 }
 
 #[test]

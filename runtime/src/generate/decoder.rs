@@ -50,7 +50,7 @@ impl Decoder {
     pub fn open(package: &Package, plan: KvPlan, options: &SessionOptions) -> Result<Self> {
         let graph = package.graph();
         let mut names = Names::of(graph)?;
-        let session = if plan.layout == KvLayout::SharedPrompt {
+        let session = if matches!(plan.layout, KvLayout::SharedPrompt(_)) {
             let shared = graph.shared()?;
             names.keep(&shared);
             let folder = graph.file.parent().unwrap_or(Path::new(""));

@@ -67,7 +67,7 @@ impl DecoderPlan {
         let decode = shape.resident_logits_bytes(room.rows, 1);
         // Prefill fills one row, up to the prompt's end, and leaves its last logits; then all rows are forked from it.
         let row = match layout {
-            KvLayout::SharedPrompt => kv.bytes_per_token.saturating_mul(kv.shared_tokens as u64),
+            KvLayout::SharedPrompt(_) => kv.bytes_per_token.saturating_mul(kv.shared_tokens as u64),
             KvLayout::Shared | KvLayout::Growing => kv.bytes / (room.rows as u64),
         };
         let peak_bytes = row

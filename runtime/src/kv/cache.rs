@@ -43,6 +43,7 @@ impl KvCache {
     /// memory.
     pub fn new(geometry: KvGeometry, plan: KvPlan) -> Result<Self> {
         plan.validate()?;
+        let geometry = plan.layout.kept(geometry);
         for (what, got) in [
             ("layers (at least)", geometry.layers),
             ("heads of a layer (at least)", geometry.kv_heads),
@@ -53,7 +54,7 @@ impl KvCache {
             }
         }
         let store = match plan.layout {
-            KvLayout::SharedPrompt => Store::Shared(SharedKv::new(geometry, plan)?),
+            KvLayout::SharedPrompt(_) => Store::Shared(SharedKv::new(geometry, plan)?),
             KvLayout::Shared | KvLayout::Growing => Store::Dense(DenseKv::new(geometry, plan)?),
         };
         Ok(Self {
@@ -291,14 +292,15 @@ mod tests {
             layout in prop::sample::select(vec![
                 KvLayout::Shared,
                 KvLayout::Growing,
-                KvLayout::SharedPrompt,
+                KvLayout::SharedPrompt(Dtype::F32),
+                KvLayout::SharedPrompt(Dtype::F16),
             ]),
             prompt in 0..6usize,
             calls in prop::collection::vec(call(), 0..20),
         ) {
             let [layers, kv_heads, head_dim] = sizes;
             let (dtype, head_dim) = match layout {
-                KvLayout::SharedPrompt => (Dtype::F32, 16 * head_dim),
+                KvLayout::SharedPrompt(_) => (Dtype::F32, 16 * head_dim),
                 KvLayout::Shared | KvLayout::Growing => (Dtype::F16, head_dim),
             };
             let geometry = KvGeometry { layers, kv_heads, head_dim, dtype };

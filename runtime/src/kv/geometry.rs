@@ -19,8 +19,8 @@ pub enum KvLayout {
     /// Present is past plus the new positions, and replaces it at each step.
     Growing,
     /// The graph binds none: an attention operator of curt's own reads one copy of the prompt for all rows, and of each row
-    /// what came after it.
-    SharedPrompt,
+    /// what came after it, kept as elements of this type.
+    SharedPrompt(Dtype),
 }
 
 impl KvLayout {
@@ -29,7 +29,16 @@ impl KvLayout {
         match self {
             KvLayout::Shared => "shared (one buffer, appended in place)",
             KvLayout::Growing => "growing (present replaces past)",
-            KvLayout::SharedPrompt => "shared prompt (one copy for all rows)",
+            KvLayout::SharedPrompt(Dtype::F16) => "shared prompt (one copy for all rows, in f16)",
+            KvLayout::SharedPrompt(_) => "shared prompt (one copy for all rows)",
+        }
+    }
+
+    /// What is kept of keys and values that a graph computes as `of_graph` says.
+    pub(super) fn kept(self, of_graph: KvGeometry) -> KvGeometry {
+        match self {
+            KvLayout::SharedPrompt(dtype) => KvGeometry { dtype, ..of_graph },
+            KvLayout::Shared | KvLayout::Growing => of_graph,
         }
     }
 }

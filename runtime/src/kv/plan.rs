@@ -68,7 +68,7 @@ impl KvPlan {
         limit_bytes: Option<u64>,
     ) -> Result<Self> {
         let shared_tokens = match layout {
-            KvLayout::SharedPrompt => prompt_tokens.min(capacity_tokens),
+            KvLayout::SharedPrompt(_) => prompt_tokens.min(capacity_tokens),
             KvLayout::Shared | KvLayout::Growing => 0,
         };
         let rows = (rows, shared_tokens);
@@ -83,10 +83,10 @@ impl KvPlan {
         limit_bytes: Option<u64>,
     ) -> Result<Self> {
         let copies = match layout {
-            KvLayout::Shared | KvLayout::SharedPrompt => 1,
+            KvLayout::Shared | KvLayout::SharedPrompt(_) => 1,
             KvLayout::Growing => 2,
         };
-        let bytes_per_token = geometry.bytes_per_token();
+        let bytes_per_token = layout.kept(geometry).bytes_per_token();
         let own = ((capacity_tokens - shared_tokens) as u64).saturating_mul(rows as u64);
         let tokens = own.saturating_add(shared_tokens as u64);
         let bytes = [tokens, copies as u64]

@@ -164,6 +164,8 @@ unsafe impl Element for f32 {}
 unsafe impl Element for i64 {}
 // SAFETY: plain numbers.
 unsafe impl Element for u16 {}
+// SAFETY: sixteen bits, each pattern of which is a half-precision number.
+unsafe impl Element for half::f16 {}
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,9 @@ pub enum Attention {
     Auto,
     /// Shared where the graph allows it.
     Shared,
+    /// As [`Self::Shared`], and keys and values are kept in f16: half the memory, and half of it read at each step.
+    #[serde(rename = "shared_f16")]
+    SharedF16,
     /// A whole cache for each row, read by the graph's own operators: to the bit what ONNX Runtime gives.
     Dense,
 }
@@ -31,15 +34,21 @@ pub struct AttentionReport {
     pub asked: Attention,
     /// Whether rows share one copy of their prompt's keys and values.
     pub shared: bool,
+    /// Element type in which they are kept, by its name.
+    pub kv_dtype: &'static str,
     /// Why they do not, where they could have been asked to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
 impl AttentionReport {
-    /// What ran, as reports name it: `shared` or `dense`.
+    /// What ran, as reports name it: `shared`, `shared-f16` or `dense`.
     pub fn name(&self) -> &'static str {
-        if self.shared { "shared" } else { "dense" }
+        match (self.shared, self.kv_dtype) {
+            (true, "f16") => "shared-f16",
+            (true, _) => "shared",
+            (false, _) => "dense",
+        }
     }
 
     /// What ran, and why not the other where that was or could have been asked for.
@@ -74,19 +83,29 @@ impl DecoderGraph {
     pub fn attention(&self, asked: Attention) -> (KvLayout, AttentionReport) {
         let why = match asked {
             Attention::Dense => None,
-            Attention::Shared => self.unshareable(),
+            Attention::Shared | Attention::SharedF16 => self.unshareable(),
             Attention::Auto => self.unshareable().or_else(|| {
                 let why = "its activations are int8, where the order of additions shows: ask for shared attention";
                 self.rounds_activations().then(|| why.into())
             }),
         };
         let shared = asked != Attention::Dense && why.is_none();
+        let dtype = match asked {
+            Attention::SharedF16 if shared => Dtype::F16,
+            _ => self.geometry.dtype,
+        };
         let layout = if shared {
-            KvLayout::SharedPrompt
+            KvLayout::SharedPrompt(dtype)
         } else {
             self.layout
         };
-        (layout, AttentionReport { asked, shared, why })
+        let report = AttentionReport {
+            asked,
+            shared,
+            kv_dtype: dtype.name(),
+            why,
+        };
+        (layout, report)
     }
 
     /// Why its attention cannot read a shared prompt.

@@ -11,6 +11,8 @@ pub enum AttentionName {
     Auto,
     /// Shared where the graph allows it, also where rounding to int8 makes the order of additions show
     Shared,
+    /// As `shared`, and keys and values are kept in f16: half the memory, and half of it read at each step
+    SharedF16,
     /// A cache for each path, read by the graph's own operators
     Dense,
 }
@@ -20,6 +22,7 @@ impl From<AttentionName> for Attention {
         match name {
             AttentionName::Auto => Attention::Auto,
             AttentionName::Shared => Attention::Shared,
+            AttentionName::SharedF16 => Attention::SharedF16,
             AttentionName::Dense => Attention::Dense,
         }
     }

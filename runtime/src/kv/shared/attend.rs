@@ -10,12 +10,14 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use curt_kernels::{Causal, SplitAttention};
+use curt_kernels::{Cached, Causal, Dtype, SplitAttention};
 use curt_session::attention::{
     Attention, AttentionNode, AttentionStep, RotationTables, Strided, Threads,
 };
+use half::f16;
 
 use super::ranges::Ranges;
+use super::stored::Stored;
 use super::workers::{BLOCK_QUERIES, Worker, Workers};
 use super::{Part, SharedKv};
 use crate::kv::{KvGeometry, KvKind};
@@ -51,7 +53,11 @@ impl Attention for SharedKv {
             buffer.resize(needed, 0.0);
         }
         let (queries, states) = buffer.split_at_mut(shape.query_elements());
-        let done = self.append(&shape, &step, queries, threads).and_then(|()| {
+        let appended = match self.geometry.dtype {
+            Dtype::F16 => self.append::<f16>(&shape, &step, queries, threads),
+            _ => self.append::<f32>(&shape, &step, queries, threads),
+        };
+        let done = appended.and_then(|()| {
             let over = Over {
                 shape: &shape,
                 cache: self,
@@ -207,7 +213,7 @@ impl SharedKv {
 
     /// Rotates queries, keys and values of the new positions to where they are read: the queries to `queries`, multiplied
     /// by the scale and by log₂ e, and keys and values to the cache.
-    fn append(
+    fn append<T: Stored>(
         &mut self,
         shape: &Shape,
         step: &AttentionStep<'_>,
@@ -226,7 +232,7 @@ impl SharedKv {
         let row_len = part.row_len(geometry);
         let of_layer = [KvKind::Key, KvKind::Value]
             .map(|kind| part.layer_start(geometry, 0, node.layer, kind));
-        let cache = Ranges::new(part.slab.elements_mut::<f32>());
+        let cache = Ranges::new(part.slab.elements_mut::<T>());
         let queries = Ranges::new(queries);
         let at = if shape.to_suffix {
             suffix_len
@@ -251,8 +257,10 @@ impl SharedKv {
                 // SAFETY: each head of each new position is written once, keys and values apart.
                 let [key, value] =
                     [keys, values].map(|start| unsafe { cache.range(start + at, head_dim) });
-                rotation.apply(head_of(step.keys, token, head, head_dim), key, 1.0);
-                value.copy_from_slice(head_of(step.values, token, head, head_dim));
+                let rotated = &mut [0.0; SplitAttention::MAX_HEAD_DIM][..head_dim];
+                rotation.apply(head_of(step.keys, token, head, head_dim), rotated, 1.0);
+                T::store(rotated, key);
+                T::store(head_of(step.values, token, head, head_dim), value);
             }
         };
         let tokens = shape.tokens();
@@ -326,9 +334,9 @@ struct Over<'a> {
     /// `[kv_heads, queries, head_dim]`
     queries: &'a [f32],
     /// `[parts, kv_heads, queries, state_len]`
-    states: Ranges<'a>,
+    states: Ranges<'a, f32>,
     /// `[rows, count, heads * head_dim]`
-    out: Ranges<'a>,
+    out: Ranges<'a, f32>,
 }
 
 impl Over<'_> {
@@ -526,22 +534,28 @@ impl Over<'_> {
         part: &'p Part,
         (place, head): (usize, usize),
         positions: Range<usize>,
-    ) -> (&'p [f32], &'p [f32]) {
+    ) -> Cached<'p> {
         let geometry: KvGeometry = self.cache.geometry;
         let end = positions.end.next_multiple_of(WHOLE).min(part.capacity);
         let from = |kind| {
             let layer = part.layer_start(geometry, place, self.shape.node.layer, kind);
             let [start, end] = [positions.start, end]
                 .map(|at| layer + head * part.head_len(geometry) + at * geometry.head_dim);
-            part.slab.elements::<f32>().get(start..end).unwrap_or(&[])
+            let element = geometry.dtype.bytes();
+            let bytes = part.slab.bytes().get(start * element..end * element);
+            bytes.unwrap_or(&[])
         };
-        (from(KvKind::Key), from(KvKind::Value))
+        Cached {
+            keys: from(KvKind::Key),
+            values: from(KvKind::Value),
+            dtype: geometry.dtype,
+        }
     }
 
     fn attend(
         &self,
         (head, first, count): (usize, usize, usize),
-        cache: (&[f32], &[f32]),
+        cache: Cached<'_>,
         positions: usize,
         causal: Option<Causal>,
         scratch: &mut [f32],

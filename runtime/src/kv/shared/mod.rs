@@ -5,6 +5,7 @@
 
 mod attend;
 mod ranges;
+mod stored;
 mod workers;
 
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(super) struct SharedKv {
     spent: Duration,
 }
 
-/// Memory of some rows: `[rows, layers, keys or values, kv_heads, capacity, head_dim]` of f32.
+/// Memory of some rows: `[rows, layers, keys or values, kv_heads, capacity, head_dim]`.
 struct Part {
     slab: Slab,
     /// Positions of a row.
@@ -52,29 +53,36 @@ struct Part {
 
 impl Part {
     fn new(geometry: KvGeometry, rows: usize, capacity: usize) -> Result<Self> {
-        let bytes = [2, geometry.layers, geometry.kv_heads, geometry.head_dim, 4]
-            .into_iter()
-            .try_fold(rows, usize::checked_mul)
-            .and_then(|bytes| bytes.checked_mul(capacity))
-            .ok_or_else(|| {
-                shape(
-                    "bytes of the plan (at most)",
-                    isize::MAX as usize,
-                    usize::MAX,
-                )
-            })?;
+        let element = geometry.dtype.bytes();
+        let bytes = [
+            2,
+            geometry.layers,
+            geometry.kv_heads,
+            geometry.head_dim,
+            element,
+        ]
+        .into_iter()
+        .try_fold(rows, usize::checked_mul)
+        .and_then(|bytes| bytes.checked_mul(capacity))
+        .ok_or_else(|| {
+            shape(
+                "bytes of the plan (at most)",
+                isize::MAX as usize,
+                usize::MAX,
+            )
+        })?;
         Ok(Self {
             slab: Slab::new(bytes)?,
             capacity,
         })
     }
 
-    /// f32 elements of one row.
+    /// Elements of one row.
     fn row_len(&self, geometry: KvGeometry) -> usize {
         2 * geometry.layers * geometry.kv_heads * self.head_len(geometry)
     }
 
-    /// f32 elements from one head to the next.
+    /// Elements from one head to the next.
     fn head_len(&self, geometry: KvGeometry) -> usize {
         self.capacity * geometry.head_dim
     }
@@ -93,11 +101,11 @@ impl Part {
         (row, layer, kind): (usize, usize, KvKind),
         len: usize,
     ) -> Result<KvView<'_>> {
-        let start = self.layer_start(geometry, row, layer, kind) * size_of::<f32>();
+        let start = self.layer_start(geometry, row, layer, kind) * geometry.dtype.bytes();
         let bytes = self.slab.bytes().get(start..).unwrap_or(&[]);
         let shape = [geometry.kv_heads, len, geometry.head_dim];
         let stride = self.head_len(geometry);
-        Ok(KvView::new(bytes, Dtype::F32, shape, stride)?)
+        Ok(KvView::new(bytes, geometry.dtype, shape, stride)?)
     }
 }
 
@@ -105,7 +113,7 @@ impl SharedKv {
     /// # Errors
     /// [`Error::Shape`] for what its attention does not take, [`Error::Io`] where the system refuses the memory.
     pub(super) fn new(geometry: KvGeometry, plan: KvPlan) -> Result<Self> {
-        if geometry.dtype != Dtype::F32 {
+        if !matches!(geometry.dtype, Dtype::F32 | Dtype::F16) {
             let (expected, got) = (Dtype::F32.bytes(), geometry.dtype.bytes());
             return Err(shape("bytes of a shared prompt's element", expected, got).into());
         }
@@ -218,7 +226,7 @@ impl SharedKv {
     }
 
     pub(super) fn release_dropped(&mut self) -> u64 {
-        let row_bytes = self.suffix.row_len(self.geometry) * size_of::<f32>();
+        let row_bytes = self.suffix.row_len(self.geometry) * self.geometry.dtype.bytes();
         let mut released = 0;
         for place in 0..self.touched.len() {
             if self.touched[place] && !self.places.contains(&place) {
@@ -287,7 +295,7 @@ impl SharedKv {
         if self.prompt_touched == self.prompt_len {
             return;
         }
-        let position = self.geometry.head_dim * size_of::<f32>();
+        let position = self.geometry.head_dim * self.geometry.dtype.bytes();
         let head = self.prompt.capacity * position;
         for at in 0..2 * self.geometry.layers * self.geometry.kv_heads {
             let start = at * head;
@@ -307,11 +315,12 @@ fn copy_positions(
 ) {
     let (from_head, to_head) = (from.head_len(geometry), to.head_len(geometry));
     let from_row = row * from.row_len(geometry);
-    let elements = len * geometry.head_dim;
+    let element = geometry.dtype.bytes();
+    let bytes = len * geometry.head_dim * element;
     for head in 0..2 * geometry.layers * geometry.kv_heads {
         let source = from_row + head * from_head + first * geometry.head_dim;
         let target = head * to_head + at * geometry.head_dim;
-        let source = &from.slab.elements::<f32>()[source..][..elements];
-        to.slab.elements_mut::<f32>()[target..][..elements].copy_from_slice(source);
+        let source = &from.slab.bytes()[source * element..][..bytes];
+        to.slab.bytes_mut()[target * element..][..bytes].copy_from_slice(source);
     }
 }

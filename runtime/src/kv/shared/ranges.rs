@@ -3,20 +3,19 @@
 use std::marker::PhantomData;
 
 /// Elements that several threads write, each in ranges that nobody else touches meanwhile.
-#[derive(Clone, Copy)]
-pub(super) struct Ranges<'a> {
-    start: *mut f32,
+pub(super) struct Ranges<'a, T> {
+    start: *mut T,
     len: usize,
-    borrowed: PhantomData<&'a mut [f32]>,
+    borrowed: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it stands for a mutable borrow, whose parts are handed out under the conditions of `range`.
-unsafe impl Send for Ranges<'_> {}
+unsafe impl<T: Send> Send for Ranges<'_, T> {}
 // SAFETY: as above.
-unsafe impl Sync for Ranges<'_> {}
+unsafe impl<T: Send> Sync for Ranges<'_, T> {}
 
-impl<'a> Ranges<'a> {
-    pub(super) fn new(elements: &'a mut [f32]) -> Self {
+impl<'a, T> Ranges<'a, T> {
+    pub(super) fn new(elements: &'a mut [T]) -> Self {
         Self {
             start: elements.as_mut_ptr(),
             len: elements.len(),
@@ -35,7 +34,7 @@ impl<'a> Ranges<'a> {
         clippy::mut_from_ref,
         reason = "ranges that do not overlap are borrows of their own"
     )]
-    pub(super) unsafe fn range(&self, start: usize, len: usize) -> &mut [f32] {
+    pub(super) unsafe fn range(&self, start: usize, len: usize) -> &mut [T] {
         assert!(
             start <= self.len && len <= self.len - start,
             "a range of {} elements",
