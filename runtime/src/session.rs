@@ -2,7 +2,7 @@
 
 pub use curt_session::{
     BoundGraph, CancelToken, Error, LibraryInfo, LibraryOptions, MAX_THREADS, Memory, Placement,
-    Provider, ProviderPlacement, SessionOptions, Telemetry, TensorSpec,
+    Provider, ProviderPlacement, Providers, SessionOptions, Telemetry, TensorSpec,
 };
 
 /// Loads ONNX Runtime. A process has one: later calls find it loaded, and are refused where they ask for another. Opening

@@ -5,7 +5,7 @@ use crate::support;
 use std::time::Duration;
 
 use curt::generate::Decoder;
-use curt::session::{BoundGraph, MAX_THREADS, Provider, SessionOptions, TensorSpec};
+use curt::session::{BoundGraph, MAX_THREADS, Provider, Providers, SessionOptions, TensorSpec};
 use curt::{AskOptions, CancelToken, Engine, EngineOptions, Error, Package, Question};
 use curt_kernels::Dtype;
 use support::{never, plan, reasoner, tiny, tokens};
@@ -27,9 +27,14 @@ fn threads_and_providers_out_of_range_are_refused() {
     })
     .into_iter()
     .chain(
-        [vec![], vec![Provider::Cpu, Provider::Cpu]].map(|providers| {
+        [
+            vec![],
+            vec![Provider::Cpu, Provider::Cpu],
+            vec![Provider::Cpu, Provider::Cuda],
+        ]
+        .map(|providers| {
             let options = EngineOptions {
-                providers,
+                providers: Providers::Prefer(providers),
                 ..EngineOptions::default()
             };
             (options, "`providers`")

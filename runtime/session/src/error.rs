@@ -36,6 +36,17 @@ pub enum Error {
         /// What the variable says.
         got: String,
     },
+    /// An execution provider that has to run the graph cannot.
+    #[error(
+        "execution provider {provider} cannot be used: {reason}; without `Providers::Only` the CPU takes its place, \
+         and with it the CPU can be named last, for what the others leave"
+    )]
+    Provider {
+        /// As it was asked for.
+        provider: String,
+        /// What was said of it.
+        reason: String,
+    },
     /// ONNX Runtime refused or failed.
     #[error("ONNX Runtime: {action}")]
     Runtime {

@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use ort::AsPointer;
 use ort::session::RunOptions;
-use ort::session::builder::GraphOptimizationLevel;
 
-use crate::attention::{self, Attention, Slot};
+use crate::attention::{Attention, Slot};
+use crate::call;
 use crate::error::done;
-use crate::placement::{self, Placement};
+use crate::load::{self, Loaded, Source};
+use crate::placement::Placement;
 use crate::{Attached, Binding, CancelToken, Error, Given, Output, Result, SessionOptions};
-use crate::{call, library};
-
-/// The folder of the weights that a graph in memory names.
-const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// One graph, loaded.
 pub struct Session {
@@ -26,20 +23,13 @@ pub struct Session {
     slot: Option<Arc<Slot>>,
 }
 
-/// Where a graph is read from.
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    File(&'a Path),
-    /// The graph, and the folder of the weights that it names.
-    Memory(&'a [u8], &'a Path),
-}
-
 impl Session {
     /// Loads the graph in `file`.
     ///
     /// # Errors
     /// [`Error::Option`] for options outside their range; [`Error::Library`] and its like without a usable library;
-    /// [`Error::Runtime`] where it refuses the graph; [`Error::Cancelled`].
+    /// [`Error::Provider`] where one cannot be used that has to be; [`Error::Runtime`] where the library refuses the graph;
+    /// [`Error::Cancelled`].
     pub fn open(file: &Path, options: &SessionOptions) -> Result<Self> {
         Self::load(Source::File(file), options)
     }
@@ -54,57 +44,17 @@ impl Session {
     }
 
     fn load(source: Source<'_>, options: &SessionOptions) -> Result<Self> {
-        options.validate()?;
-        let (Source::File(named) | Source::Memory(_, named)) = source;
-        let environment = library::environment(&options.library)?;
-        let threads = options
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let loading = || format!("loading {}", named.display());
-        let failed = |source: ort::Error| {
-            if options.cancel.is_cancelled() {
-                return Error::Cancelled;
-            }
-            Error::runtime(loading(), source)
-        };
-        let slot = match source {
-            Source::File(_) => None,
-            Source::Memory(..) => Some(Arc::new(Slot::default())),
-        };
-        // Memory patterns are planned for each set of input shapes, and the mask's shape changes at every step: with
-        // them, each step would plan anew and keep the plan.
-        let mut builder = (|| -> ort::Result<_> {
-            Ok(ort::session::Session::builder(environment)?
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(threads)?
-                .with_memory_pattern(false)?
-                .with_config_entry(placement::RECORD.0, placement::RECORD.1)?)
-        })()
-        .map_err(failed)?;
-        if let (Source::Memory(_, folder), Some(slot)) = (source, &slot) {
-            let folder = folder
-                .to_str()
-                .ok_or_else(|| Error::runtime(loading(), "the folder's name is no UTF-8"))?;
-            builder = (|| -> ort::Result<_> {
-                let domain = attention::domain(Arc::clone(slot))?;
-                Ok(builder
-                    .with_operators(domain)?
-                    .with_config_entry(WEIGHTS_FOLDER, folder)?)
-            })()
-            .map_err(failed)?;
-        }
-        let cancellable = options.cancel.attach(builder.canceler())?;
-        let inner = match source {
-            Source::File(file) => builder.commit_from_file(file),
-            Source::Memory(graph, _) => builder.commit_from_memory(graph),
-        }
-        .map_err(failed)?;
-        drop(cancellable);
-        let run_options = RunOptions::new().map_err(failed)?;
+        let Loaded {
+            inner,
+            placement,
+            slot,
+        } = load::load(source, options)?;
+        let run_options =
+            RunOptions::new().map_err(|e| Error::runtime("making options of runs", e))?;
         Ok(Self {
-            placement: Placement::of(&inner, &options.providers)?,
             inner,
             run_options: Arc::new(run_options),
+            placement,
             slot,
         })
     }

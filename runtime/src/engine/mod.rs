@@ -9,6 +9,7 @@ mod images;
 mod notes;
 mod options;
 mod prompt;
+mod providers;
 mod prune;
 mod settings;
 mod trim;
@@ -30,6 +31,7 @@ pub use watch::Event;
 use cascade::Cascade;
 use formats::{Round, Taken};
 use images::Sight;
+use providers::Opened;
 use settings::Settings;
 use watch::Events;
 
@@ -38,10 +40,11 @@ use crate::error::{Error, Result};
 use crate::format::{Calibration, Format, Grammar, SectionEvent, Spelling};
 use crate::generate::{CacheKey, CachedKeys, Decoder, DecoderPlan, MemoryLimits, Room};
 use crate::head::{StopHead, find_head};
-use crate::kv::{KvCache, KvLayout, KvPlan};
+use crate::kv::{KvCache, KvLayout};
 use crate::metrics;
 use crate::package::{AttentionReport, EncodedPrompt, Package};
 use crate::paths::{self, AllDrawn, Check, Launch, Launched, PathId, Reading, StopTexts};
+use crate::session::Placement;
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
@@ -53,6 +56,8 @@ pub struct Engine {
     /// How keys and values are kept, and why.
     layout: KvLayout,
     attention: AttentionReport,
+    /// Where the decoder's nodes run.
+    placement: Placement,
     /// Heads that were opened by name.
     heads: BTreeMap<PathBuf, Arc<StopHead>>,
     /// What responses may look like; found with the first question.
@@ -73,11 +78,12 @@ impl Engine {
     pub fn open(dir: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
         let clock = Instant::now();
         let package = Package::open_as(dir.as_ref(), options.dtype.as_deref())?;
-        // A cache for the first question is planned with it; until then one position.
-        let graph = package.graph();
-        let (layout, attention) = graph.attention(options.attention);
-        let plan = KvPlan::new(graph.geometry(), layout, 1, 1, None)?;
-        let decoder = Decoder::open(&package, plan, &options.session())?;
+        let Opened {
+            decoder,
+            layout,
+            attention,
+            placement,
+        } = providers::open(&package, options)?;
         Ok(Self {
             package,
             decoder,
@@ -85,6 +91,7 @@ impl Engine {
             sight: Sight::new(options),
             layout,
             attention,
+            placement,
             heads: BTreeMap::new(),
             grammar: None,
             spelling: Spelling::default(),
@@ -102,6 +109,11 @@ impl Engine {
     /// Which attention runs.
     pub fn attention(&self) -> &AttentionReport {
         &self.attention
+    }
+
+    /// Which execution providers run the decoder, and why not others that were asked for.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
     }
 
     /// What is cached.
@@ -282,6 +294,7 @@ impl Engine {
         let mut notes = notes::notes(
             &self.package,
             &self.attention,
+            &self.placement,
             options,
             &settings,
             most_tokens,
@@ -298,7 +311,7 @@ impl Engine {
             reused,
             kv: plan.kv,
             logits_bytes: plan.logits_bytes,
-            placement: self.decoder.placement().clone(),
+            placement: self.placement.clone(),
             attention: self.attention.clone(),
             load: self.load,
             prefill,

@@ -7,11 +7,13 @@ use super::settings::Settings;
 use crate::answer::FormatTaken;
 use crate::package::{Attention, AttentionReport, Package};
 use crate::paths::Signal;
+use crate::session::Placement;
 
 /// Notes on `options`, where a path has room for `most_tokens` tokens.
 pub(super) fn notes(
     package: &Package,
     attention: &AttentionReport,
+    placement: &Placement,
     options: &AskOptions,
     settings: &Settings,
     most_tokens: usize,
@@ -24,6 +26,11 @@ pub(super) fn notes(
         notes.push(format!(
             "paths do not share their prompt's keys and values: {why}"
         ));
+    }
+    for provider in &placement.providers {
+        if let (true, Some(why)) = (provider.requested, &provider.reason) {
+            notes.push(format!("{} runs nothing: {why}", provider.name));
+        }
     }
     if system_moved {
         notes.push(

@@ -8,7 +8,7 @@ use crate::format::{Calibration, Format};
 use crate::package::{Attention, Message, PromptFile, SamplingDefaults};
 use crate::paths::{Check, VoteRule};
 use crate::reading::AnswerKind;
-use crate::session::{CancelToken, LibraryOptions, Provider, SessionOptions};
+use crate::session::{CancelToken, LibraryOptions, Providers, SessionOptions};
 use crate::vision::{DEFAULT_MAX_PIXELS, Image};
 
 /// How an engine is opened.
@@ -17,8 +17,8 @@ pub struct EngineOptions {
     /// Threads inside one operator, 1 to [`crate::session::MAX_THREADS`]. `None`: as many as the machine has cores
     /// available to this process.
     pub threads: Option<usize>,
-    /// Execution providers, the first choice first; the last is the CPU.
-    pub providers: Vec<Provider>,
+    /// Which execution providers run the graphs.
+    pub providers: Providers,
     /// Whether paths share one copy of their prompt's keys and values.
     pub attention: Attention,
     /// Which ONNX Runtime is loaded where none is yet, and whether its telemetry may start.

@@ -27,6 +27,8 @@ pub struct Decoder {
     buffers: Buffers,
     /// Rows whose buffers and cache are bound; 0 after anything moved.
     bound_rows: usize,
+    /// Inputs are copied to a device when they are bound: what has changed since then is not seen.
+    bound_by_copy: bool,
     shape: StepShape,
 }
 
@@ -61,7 +63,6 @@ impl Decoder {
         let binding = session.binding()?;
         Ok(Self {
             binding,
-            session,
             embedder: package
                 .embedding()
                 .map(|graph| Embedder::open(graph, options))
@@ -70,6 +71,8 @@ impl Decoder {
             names,
             buffers: Buffers::new(StepShape::of(graph), plan)?,
             bound_rows: 0,
+            bound_by_copy: session.placement().beside_cpu(),
+            session,
             shape: StepShape::of(graph),
         })
     }
@@ -247,7 +250,6 @@ impl Decoder {
         let _attached = self.session.cancelled_by(cancel)?;
         let rows = self.kv.rows();
         let total = self.kv.len() + count;
-        self.bind(rows, count, total)?;
         if self.names.position_ids.is_some() {
             let first = self.kv.len() as i64;
             let positions = self.buffers.position_ids.elements_mut::<i64>();
@@ -256,6 +258,7 @@ impl Decoder {
             }
         }
         self.buffers.set_past(!self.kv.is_empty());
+        self.bind(rows, count, total)?;
         // SAFETY: everything bound lies in `self.buffers` and `self.kv`, which are alive and, with `&mut self`, ours alone;
         // a cache that answers the graph's attention is bound nowhere.
         let ran = unsafe {
@@ -277,7 +280,7 @@ impl Decoder {
     /// Binds what changed since the last step: the mask always, the rest when rows or their number of new positions did.
     fn bind(&mut self, rows: usize, count: usize, total: usize) -> Result<()> {
         // A prefill's shapes are met once; only steps of one token can follow each other unbound.
-        let kept = count == 1 && self.bound_rows == rows;
+        let kept = count == 1 && self.bound_rows == rows && !self.bound_by_copy;
         let [rows_, count_, total_] = [rows, count, total].map(|n| n as i64);
         if let Some(name) = &self.names.attention_mask {
             // SAFETY: the slab outlives its binding: it is replaced only in `restart`, which unbinds first.
