@@ -18,6 +18,7 @@ use crate::checks::CheckArgs;
 use crate::fields::as_flags;
 use crate::format::{self, FormatArgs};
 use curt_command::attention::AttentionName;
+use curt_command::provider::{self, ProviderArgs};
 use curt_command::{locate, note, out, output, signal};
 
 /// What `curt ask` takes.
@@ -103,6 +104,8 @@ pub struct Args {
     /// Whether paths share one copy of their prompt's keys and values.
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     attention: AttentionName,
+    #[command(flatten)]
+    providers: ProviderArgs,
     /// Most bytes of KV cache. Without it, what the system says is available.
     #[arg(long, value_name = "BYTES")]
     max_kv_bytes: Option<u64>,
@@ -128,6 +131,7 @@ pub fn run(args: Args) -> Result<()> {
         &EngineOptions {
             threads: args.threads,
             attention: args.attention.into(),
+            providers: args.providers.providers(),
             dtype: args.dtype,
             ..EngineOptions::default()
         },
@@ -469,6 +473,9 @@ fn print_cost(answer: &Answer) {
         note!("{saved}");
     }
     format::print_format(answer);
+    if let Some(placed) = provider::in_words(&answer.placement) {
+        note!("{placed}");
+    }
     let mut line = format!(
         "load {:.0} ms, prefill {:.1} ms, fork {:.1} ms, decode {:.1} ms ({:.0} tokens/s)",
         times.load_ms,

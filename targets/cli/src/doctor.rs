@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use curt::SamplingDefaults;
-use curt::engine::{AskOptions, Engine, Question};
+use curt::engine::{AskOptions, Engine, EngineOptions, Question};
 use curt::files::read_text;
+use curt::session::Provider;
 use serde::Deserialize;
 
 use curt_command::attention::AttentionName;
 use curt_command::output::one_line;
+use curt_command::provider::{self, ProviderArgs};
 use curt_command::{locate, out};
 
 /// File of a package that holds greedy transcripts made by its recipe.
@@ -29,6 +31,8 @@ pub struct Args {
     /// Whether paths share one copy of their prompt's keys and values.
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     attention: AttentionName,
+    #[command(flatten)]
+    providers: ProviderArgs,
 }
 
 #[derive(Deserialize)]
@@ -65,11 +69,33 @@ pub fn run(args: Args) -> Result<()> {
         "ONNX Runtime",
         format!("{} ({})", library.version, library.file.display()),
     )?;
-    line("compiled-in EPs", library.providers.join(", "))?;
+    line(
+        "its EPs",
+        format!(
+            "{} (compiled in, which does not mean usable)",
+            library.providers.join(", ")
+        ),
+    )?;
+    let here: Vec<String> = Provider::compiled_in().map(|p| p.to_string()).collect();
+    line("curt's EPs", here.join(", "))?;
 
     let dir = locate::package(args.package.as_deref())?;
-    let mut engine = locate::open_engine(Some(&dir), args.threads, args.attention)?;
+    let options = EngineOptions {
+        threads: args.threads,
+        attention: args.attention.into(),
+        providers: args.providers.providers(),
+        ..EngineOptions::default()
+    };
+    let mut engine = locate::open_engine_with(&dir, &options)?;
     line("package", dir.display().to_string())?;
+    for row in &engine.placement().providers {
+        if let (true, Some(why)) = (row.requested, &row.reason) {
+            line("not used", format!("{}: {why}", row.name))?;
+        }
+    }
+    if let Some(placed) = provider::in_words(engine.placement()) {
+        line("placement", placed)?;
+    }
     line("attention", engine.attention().in_words())?;
     let rows = engine.probe_row_invariance()?;
     line(

@@ -1,7 +1,8 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 42] = [
+const FLAGS: [(&str, &str); 44] = [
+    ("Providers::Only", "--ep-only"),
     ("answer_pattern", "--answer-pattern"),
     ("answer_tokens", "--answer-tokens"),
     ("budget", "--budget"),
@@ -29,6 +30,7 @@ const FLAGS: [(&str, &str); 42] = [
     ("pooling", "--pooling"),
     ("prefix", "--prefix"),
     ("prompt", "--prompt"),
+    ("providers", "--ep"),
     ("question", "QUESTION"),
     ("reasoning_tokens", "--reasoning-tokens"),
     ("repetition_penalty", "--repetition-penalty"),

@@ -1,5 +1,5 @@
-//! What curt's commands share: [`start`] runs one from `main` to its status, [`attention`] is an
-//! option of all that load a model, [`locate`] finds the library and packages on
+//! What curt's commands share: [`start`] runs one from `main` to its status, [`attention`] and [`provider`]
+//! are options of all that load a model, [`locate`] finds the library and packages on
 //! this machine, [`output`] is the one place that writes, [`signal`] says what ctrl-C does.
 
 // `output` is the one place that writes: these panic where the disk is full or the reader has left.
@@ -9,6 +9,7 @@ pub mod attention;
 mod closed;
 pub mod locate;
 pub mod output;
+pub mod provider;
 pub mod signal;
 
 use std::io::Write;
