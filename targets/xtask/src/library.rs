@@ -245,7 +245,7 @@ pub(crate) fn download(python: &Python, pin: &Pin, dir: &Path) -> Result<()> {
 }
 
 /// Refuses `file` unless its SHA-256 is `expected`, in lower-case hex.
-fn verify_sha256(file: &Path, expected: &str) -> Result<()> {
+pub(crate) fn verify_sha256(file: &Path, expected: &str) -> Result<()> {
     let got = sha256(file)?;
     if got == expected {
         return Ok(());

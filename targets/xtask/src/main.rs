@@ -7,9 +7,11 @@
 mod cache;
 mod check;
 mod child;
+mod debian;
 mod demo;
 mod isa;
 mod library;
+mod providers;
 mod python;
 mod recipes;
 mod setup;
@@ -29,6 +31,7 @@ Commands:
   demo [-- QUESTION]    set up, build, and ask the shipped packages: one sees, one prunes; QUESTION is for the second
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
+  providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
   check                 format, lints, documentation and layering, warnings denied
 
 Environment:
@@ -67,6 +70,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(rest),
         "test" => test::run(),
         "isa" => isa::run(),
+        "providers" => providers::run(),
         "check" => check::run(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

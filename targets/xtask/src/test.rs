@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything this machine can test, and a list of the rest.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::child;
 use crate::isa;
+use crate::providers;
 use crate::recipes;
 use crate::setup::{self, Setup};
 use crate::skips::{self, Skip, SkipLog};
@@ -74,7 +76,7 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
             .to_owned(),
     });
     let setup = steps.run("set-up", setup::ensure)?;
-    steps.run("cargo test", || cargo_test(&setup, skips, log))
+    steps.run("cargo test", || cargo_test(&setup, None, skips, log))
 }
 
 /// Everything, with the recipe environment and the real model.
@@ -82,13 +84,26 @@ fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     let setup = steps.run("set-up", setup::ensure)?;
     recipes::run(steps, &setup, log)?;
     isa::all(steps, &setup.cache)?;
-    steps.run("cargo test", || cargo_test(&setup, skips, log))
+    let libraries = steps.run(providers::STEP, || {
+        providers::ensure_libraries(&setup.cache)
+    })?;
+    steps.run("cargo test", || {
+        cargo_test(&setup, Some(&libraries), skips, log)
+    })
 }
 
 /// Runs every Rust test, passing on what it prints, and notes the ignored ones.
-fn cargo_test(setup: &Setup, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
+fn cargo_test(
+    setup: &Setup,
+    libraries: Option<&Path>,
+    skips: &mut Vec<Skip>,
+    log: &SkipLog,
+) -> Result<()> {
     let mut command = child::cargo(["test", "--workspace", "--no-fail-fast"]);
     setup.apply(&mut command).env("CURT_SKIP_LOG", log.path());
+    if let Some(libraries) = libraries {
+        command.env(providers::VARIABLE, libraries);
+    }
     let ended = by_line(&mut command, |line| {
         skips.extend(skips::ignored(line));
         say(line)
