@@ -1,7 +1,8 @@
 //! `cargo xtask`: everything a checkout of curt does for itself.
 //!
 //! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `test` runs what this machine
-//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `check` is what continuous integration
+//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `sanitize` the C interface under
+//! sanitizers, `check` is what continuous integration
 //! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
 mod cache;
@@ -14,6 +15,7 @@ mod library;
 mod providers;
 mod python;
 mod recipes;
+mod sanitize;
 mod setup;
 mod skips;
 mod steps;
@@ -32,6 +34,7 @@ Commands:
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
+  sanitize              the C interface under the address, thread and undefined sanitizers (clang, on x86-64 Linux)
   check                 format, lints, documentation and layering, warnings denied
 
 Environment:
@@ -71,6 +74,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "test" => test::run(),
         "isa" => isa::run(),
         "providers" => providers::run(),
+        "sanitize" => sanitize::run(),
         "check" => check::run(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

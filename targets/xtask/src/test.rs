@@ -10,6 +10,7 @@ use crate::child;
 use crate::isa;
 use crate::providers;
 use crate::recipes;
+use crate::sanitize;
 use crate::setup::{self, Setup};
 use crate::skips::{self, Skip, SkipLog};
 use crate::steps::{Steps, say};
@@ -75,6 +76,10 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
         why: "needs an emulator and a standard library for AArch64; `cargo xtask isa` fetches them"
             .to_owned(),
     });
+    skips.push(Skip {
+        name: sanitize::STEP.to_owned(),
+        why: "builds the library twice more; `cargo xtask sanitize` runs it".to_owned(),
+    });
     let setup = steps.run("set-up", setup::ensure)?;
     steps.run("cargo test", || cargo_test(&setup, None, skips, log))
 }
@@ -84,6 +89,7 @@ fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     let setup = steps.run("set-up", setup::ensure)?;
     recipes::run(steps, &setup, log)?;
     isa::all(steps, &setup.cache)?;
+    sanitize::all(steps, &setup)?;
     let libraries = steps.run(providers::STEP, || {
         providers::ensure_libraries(&setup.cache)
     })?;

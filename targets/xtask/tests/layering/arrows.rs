@@ -13,7 +13,7 @@ use regex::{Captures, Regex};
 use crate::{assert_none, code, line_of, root, rust_files};
 
 /// Folders of the crates.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "kernels",
     "models/train",
     "models/workloads",
@@ -21,6 +21,7 @@ const CRATES: [&str; 8] = [
     "runtime/session",
     "targets/ablate",
     "targets/cli",
+    "targets/ffi",
     "targets/xtask",
 ];
 

@@ -1,0 +1,6 @@
+//! The header and the library behind it, as a C program meets them.
+
+mod c;
+mod header;
+mod resident;
+mod support;
