@@ -37,7 +37,7 @@ fn compiler() -> Command {
     compiler
 }
 
-fn succeeded(command: &mut Command) -> Output {
+pub fn succeeded(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));

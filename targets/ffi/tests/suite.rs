@@ -2,5 +2,6 @@
 
 mod c;
 mod header;
+mod python;
 mod resident;
 mod support;
