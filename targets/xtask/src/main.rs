@@ -2,7 +2,7 @@
 //!
 //! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `test` runs what this machine
 //! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `sanitize` the C interface under
-//! sanitizers, `check` is what continuous integration
+//! sanitizers, `kotlin` curt for Kotlin, `check` is what continuous integration
 //! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
 mod cache;
@@ -11,6 +11,7 @@ mod child;
 mod debian;
 mod demo;
 mod isa;
+mod kotlin;
 mod library;
 mod providers;
 mod python;
@@ -35,6 +36,7 @@ Commands:
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
   sanitize              the C interface under the address, thread and undefined sanitizers (clang, on x86-64 Linux)
+  kotlin                build curt for Kotlin and run its tests (JDK 17 and Maven)
   check                 format, lints, documentation and layering, warnings denied
 
 Environment:
@@ -75,6 +77,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "isa" => isa::run(),
         "providers" => providers::run(),
         "sanitize" => sanitize::run(),
+        "kotlin" => kotlin::run(),
         "check" => check::run(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

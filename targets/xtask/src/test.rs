@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::child;
 use crate::isa;
 use crate::providers;
+use crate::kotlin;
 use crate::recipes;
 use crate::sanitize;
 use crate::setup::{self, Setup};
@@ -80,6 +81,10 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
         name: sanitize::STEP.to_owned(),
         why: "builds the library twice more; `cargo xtask sanitize` runs it".to_owned(),
     });
+    skips.push(Skip {
+        name: kotlin::STEP.to_owned(),
+        why: "needs Maven and a JDK; `cargo xtask kotlin` runs it".to_owned(),
+    });
     let setup = steps.run("set-up", setup::ensure)?;
     steps.run("cargo test", || cargo_test(&setup, None, skips, log))
 }
@@ -90,6 +95,7 @@ fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     recipes::run(steps, &setup, log)?;
     isa::all(steps, &setup.cache)?;
     sanitize::all(steps, &setup)?;
+    kotlin::all(steps, &setup)?;
     let libraries = steps.run(providers::STEP, || {
         providers::ensure_libraries(&setup.cache)
     })?;
