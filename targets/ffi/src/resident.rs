@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use curt::kv::KvCache;
-use curt::session::Provider;
 use curt::{Answer, AskError, AskOptions, CancelToken, Engine, EngineOptions, Event, Trim};
 use serde_json::json;
 
@@ -233,9 +232,9 @@ impl Resident {
     /// # Errors
     /// As [`Self::trim`].
     pub fn background(&self) -> Result<(), Failure> {
-        let level = match self.options.providers.as_slice() {
-            [Provider::Cpu] => Level::Rows,
-            _ => Level::Weights,
+        let level = match self.options.providers.any_beside_cpu() {
+            false => Level::Rows,
+            true => Level::Weights,
         };
         let mut state = self.state();
         self.alive(&state)?;

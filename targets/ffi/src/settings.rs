@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use curt::session::{LibraryOptions, Provider, Telemetry};
+use curt::session::{LibraryOptions, Providers, Telemetry};
 use curt::{
     AskOptions, Attention, CalibrationSource, EngineOptions, Error, Message, PromptFile,
     PruneOptions, Role, SamplingDefaults, SectionCaps, VoteRule, Voting,
@@ -22,8 +22,10 @@ pub struct EngineSettings {
     pub allow_telemetry: bool,
     /// Threads inside one operator.
     pub threads: Option<u32>,
-    /// Execution providers, the first choice first, the last `cpu`.
+    /// Execution providers, the first choice first: `cpu`, `coreml`, `nnapi`, `qnn`, `xnnpack` and others, or a plugin's library.
     pub providers: Vec<String>,
+    /// These and no other: nothing falls back to the processor.
+    pub providers_only: bool,
     /// Whether paths share one copy of their prompt's keys and values: `auto`, `shared` or `dense`.
     pub attention: Option<String>,
     /// Which files are taken where a folder has several of one graph: `q4`, `int8`, `fp16`, or GRAPH=TYPE parted by commas.
@@ -150,13 +152,7 @@ impl EngineSettings {
         let usual = EngineOptions::default();
         Ok(EngineOptions {
             threads: self.threads.map(|n| n as usize),
-            providers: match self.providers.as_slice() {
-                [] => usual.providers,
-                named => named
-                    .iter()
-                    .map(|name| provider(name))
-                    .collect::<Result<_, _>>()?,
-            },
+            providers: self.providers()?,
             attention: match self.attention.as_deref() {
                 None | Some("auto") => Attention::Auto,
                 Some("shared") => Attention::Shared,
@@ -177,6 +173,19 @@ impl EngineSettings {
             },
             keep_encoder: self.keep_encoder.unwrap_or(usual.keep_encoder),
             cancel: usual.cancel,
+        })
+    }
+}
+
+impl EngineSettings {
+    fn providers(&self) -> Result<Providers, Failure> {
+        let named = self.providers.iter().map(|name| name.parse());
+        let named = named.collect::<Result<Vec<_>, curt::session::Error>>();
+        let named = named.map_err(Error::from)?;
+        Ok(match (named.is_empty(), self.providers_only) {
+            (true, false) => Providers::default(),
+            (_, true) => Providers::Only(named),
+            (false, false) => Providers::Prefer(named),
         })
     }
 }
@@ -247,13 +256,6 @@ impl AskSettings {
             show_kv_at: all_wide(&self.show_kv_at),
             ..usual
         })
-    }
-}
-
-fn provider(name: &str) -> Result<Provider, Failure> {
-    match name {
-        "cpu" => Ok(Provider::Cpu),
-        other => Err(word("providers", "cpu", other)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs in C: what the library is for, and what can be done wrong with it.
 //!
-//! `cargo xtask sanitize` runs these again, compiled with a sanitizer and against a library that was.
+//! Each is run plain, and compiled with clang's sanitizers. The library is not: what they see is the program, and what the library
+//! allocates, frees and copies.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,31 +11,35 @@ use curt::vision::{Image, ImageLimits, decode};
 use crate::header::folder;
 use crate::support::{checkout, library_or_skip, skip};
 
-/// Variable with the sanitizer that the programs are compiled with, by clang's name.
-const SANITIZER: &str = "CURT_FFI_SANITIZER";
+/// What a program is compiled with beside its own flags.
+const SANITIZERS: [&str; 3] = ["address", "undefined", "thread"];
 
-/// Variable with the folder of the library that they are linked with. Without it, that of this build.
-const LIBRARY_DIR: &str = "CURT_FFI_LIBRARY_DIR";
-
-/// What a program is allowed to know of ThreadSanitizer: ONNX Runtime was compiled without it, and what its threads do among
-/// themselves cannot be seen. The first finding ends the program.
+/// ThreadSanitizer takes what the library's threads do among themselves for races, since it does not see their locks. The first
+/// finding ends the program.
 const THREAD_OPTIONS: &str =
     "ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1";
 
-/// The C compiler, and what it is told.
-fn compiler() -> Command {
-    let mut compiler = match std::env::var(SANITIZER) {
-        Ok(sanitizer) => {
-            let mut clang = Command::new("clang");
-            clang.arg(format!("-fsanitize={sanitizer}"));
-            clang.args(["-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]);
-            clang
-        }
-        Err(_) => Command::new("cc"),
-    };
+/// A C compiler, and what it is told.
+fn compiler(sanitizer: Option<&str>) -> Command {
+    let mut compiler = Command::new(if sanitizer.is_some() { "clang" } else { "cc" });
+    if let Some(sanitizer) = sanitizer {
+        compiler.arg(format!("-fsanitize={sanitizer}"));
+        compiler.args(["-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]);
+    }
     compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g"]);
     compiler.arg("-I").arg(folder().join("include"));
     compiler
+}
+
+fn clang_or_skip(test: &str) -> bool {
+    let here = Command::new("clang").arg("--version").output().is_ok();
+    if !here {
+        skip(
+            test,
+            "clang, whose sanitizers it uses, is not on this machine's PATH",
+        );
+    }
+    here
 }
 
 pub fn succeeded(command: &mut Command) -> Output {
@@ -51,23 +56,33 @@ pub fn succeeded(command: &mut Command) -> Output {
     output
 }
 
-/// Compiles tests/c/`name`.c, links it with the library and runs it.
-fn run(name: &str, args: &[&Path]) -> String {
-    let built = match std::env::var_os(LIBRARY_DIR) {
-        Some(dir) => PathBuf::from(dir),
-        // Where cargo puts what this test depends on.
-        None => std::env::current_exe().unwrap().parent().unwrap().into(),
+/// Compiles tests/c/`name`.c, links it with the library and runs it: plain, and with each sanitizer. What each run printed.
+fn run(test: &str, name: &str, args: &[&Path]) -> Vec<String> {
+    let sanitizers = match clang_or_skip(test) {
+        true => &SANITIZERS[..],
+        false => &[],
     };
+    let runs = [None]
+        .into_iter()
+        .chain(sanitizers.iter().map(|&s| Some(s)));
+    runs.map(|sanitizer| run_with(sanitizer, name, args))
+        .collect()
+}
+
+fn run_with(sanitizer: Option<&str>, name: &str, args: &[&Path]) -> String {
+    // Where cargo puts what this test depends on.
+    let built = std::env::current_exe().unwrap();
+    let built = built.parent().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join(name);
     let source = folder().join("tests/c").join(name).with_extension("c");
     succeeded(
-        compiler()
+        compiler(sanitizer)
             .arg(source)
             .arg("-o")
             .arg(&program)
             .arg("-L")
-            .arg(&built)
+            .arg(built)
             .arg("-lcurt_ffi")
             .arg("-lpthread")
             .arg(format!("-Wl,-rpath,{}", built.display())),
@@ -87,12 +102,14 @@ fn package(name: &str) -> PathBuf {
 
 #[test]
 fn a_program_of_thirty_lines_asks() {
-    if !library_or_skip("a_program_of_thirty_lines_asks") {
+    let test = "a_program_of_thirty_lines_asks";
+    if !library_or_skip(test) {
         return;
     }
     let question = "A machine turns 6 into 81 and 5 into 72. It is fed 1, 4, 7. What comes out?";
-    let printed = run("hello", &[&package("reasoner"), question.as_ref()]);
-    assert!(printed.contains("\nanswer: 36, 63, 90\n"), "{printed}");
+    for printed in run(test, "hello", &[&package("reasoner"), question.as_ref()]) {
+        assert!(printed.contains("\nanswer: 36, 63, 90\n"), "{printed}");
+    }
 }
 
 #[test]
@@ -109,21 +126,26 @@ fn texts_and_images_are_asked_streamed_cancelled_and_looked_into() {
     let [width, height] = [decoded.width, decoded.height].map(|n| n.to_string());
     let (reasoner, vqa) = (package("reasoner"), package("vqa"));
     let args = [&reasoner, &vqa, &image, &pixels].map(PathBuf::as_path);
-    let printed = run(
-        "ask",
-        &[&args[..], &[width.as_ref(), height.as_ref()]].concat(),
-    );
-    assert_eq!(printed, "as it should be\n");
+    let args = [&args[..], &[width.as_ref(), height.as_ref()]].concat();
+    for printed in run(test, "ask", &args) {
+        assert_eq!(printed, "as it should be\n");
+    }
 }
 
 #[test]
 fn misuse_is_an_error_and_nothing_else() {
-    if !library_or_skip("misuse_is_an_error_and_nothing_else") {
+    let test = "misuse_is_an_error_and_nothing_else";
+    if !library_or_skip(test) {
         return;
     }
     let image = package("vqa").join("sample.jpg");
-    let printed = run("misuse", &[&package("reasoner"), &package("vqa"), &image]);
-    assert_eq!(printed, "as it should be\n");
+    for printed in run(
+        test,
+        "misuse",
+        &[&package("reasoner"), &package("vqa"), &image],
+    ) {
+        assert_eq!(printed, "as it should be\n");
+    }
 }
 
 /// Whether a program that includes the header compiles.

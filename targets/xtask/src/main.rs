@@ -1,8 +1,7 @@
 //! `cargo xtask`: everything a checkout of curt does for itself.
 //!
 //! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `test` runs what this machine
-//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `sanitize` the C interface under
-//! sanitizers, `kotlin` curt for Kotlin, `check` is what continuous integration
+//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `kotlin` tests curt for Kotlin, `check` is what continuous integration
 //! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
 mod cache;
@@ -16,7 +15,6 @@ mod library;
 mod providers;
 mod python;
 mod recipes;
-mod sanitize;
 mod setup;
 mod skips;
 mod steps;
@@ -35,7 +33,6 @@ Commands:
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
-  sanitize              the C interface under the address, thread and undefined sanitizers (clang, on x86-64 Linux)
   kotlin                build curt for Kotlin and run its tests (JDK 17 and Maven)
   check                 format, lints, documentation and layering, warnings denied
 
@@ -76,7 +73,6 @@ fn run(args: &[String]) -> Result<ExitCode> {
         "test" => test::run(),
         "isa" => isa::run(),
         "providers" => providers::run(),
-        "sanitize" => sanitize::run(),
         "kotlin" => kotlin::run(),
         "check" => check::run(),
         "help" | "--help" | "-h" => {

@@ -8,10 +8,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::child;
 use crate::isa;
-use crate::providers;
 use crate::kotlin;
+use crate::providers;
 use crate::recipes;
-use crate::sanitize;
 use crate::setup::{self, Setup};
 use crate::skips::{self, Skip, SkipLog};
 use crate::steps::{Steps, say};
@@ -78,10 +77,6 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
             .to_owned(),
     });
     skips.push(Skip {
-        name: sanitize::STEP.to_owned(),
-        why: "builds the library twice more; `cargo xtask sanitize` runs it".to_owned(),
-    });
-    skips.push(Skip {
         name: kotlin::STEP.to_owned(),
         why: "needs Maven and a JDK; `cargo xtask kotlin` runs it".to_owned(),
     });
@@ -94,7 +89,6 @@ fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     let setup = steps.run("set-up", setup::ensure)?;
     recipes::run(steps, &setup, log)?;
     isa::all(steps, &setup.cache)?;
-    sanitize::all(steps, &setup)?;
     kotlin::all(steps, &setup)?;
     let libraries = steps.run(providers::STEP, || {
         providers::ensure_libraries(&setup.cache)

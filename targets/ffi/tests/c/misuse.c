@@ -107,6 +107,7 @@ static void options(CurtEngine engine) {
     GIVES(CURT_STATUS_ARGUMENT, curt_engine_open(TEXTS, "{\"thread\": 1}", &other));
     GIVES(CURT_STATUS_OPTION, curt_engine_open(TEXTS, "{\"threads\": 0}", &other));
     GIVES(CURT_STATUS_OPTION, curt_engine_open(TEXTS, "{\"providers\": [\"abacus\"]}", &other));
+    GIVES(CURT_STATUS_OPTION, curt_engine_open(TEXTS, "{\"providers\": [\"cpu\", \"cpu\"]}", &other));
     GIVES(CURT_STATUS_LIBRARY, curt_engine_open(TEXTS, "{\"library\": \"/nowhere/libonnxruntime.so\"}", &other));
     GIVES(CURT_STATUS_PACKAGE, curt_engine_open("/nowhere", NULL, &other));
     GIVES(CURT_STATUS_ARGUMENT, curt_engine_open("\xff", NULL, &other));

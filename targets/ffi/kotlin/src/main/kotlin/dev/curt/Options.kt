@@ -10,8 +10,9 @@ public data class EngineOptions(
     val library: String? = null,
     val allowTelemetry: Boolean? = null,
     val threads: Int? = null,
-    /** The first choice first, the last `cpu`. */
+    /** The first choice first: `cpu`, `nnapi`, `qnn`, `xnnpack` and others. */
     val providers: List<String> = emptyList(),
+    val providersOnly: Boolean? = null,
     val attention: String? = null,
     val dtype: String? = null,
     val imageCacheBytes: Long? = null,
@@ -22,6 +23,7 @@ public data class EngineOptions(
         "allow_telemetry" to allowTelemetry,
         "threads" to threads,
         "providers" to providers,
+        "providers_only" to providersOnly,
         "attention" to attention,
         "dtype" to dtype,
         "image_cache_bytes" to imageCacheBytes,
