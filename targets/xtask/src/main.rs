@@ -33,7 +33,7 @@ Commands:
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
-  kotlin                build curt for Kotlin and run its tests (JDK 17 and Maven)
+  kotlin                build curt for Kotlin and for Android and run their tests on the JVM (JDK 17 and Maven)
   check                 format, lints, documentation and layering, warnings denied
 
 Environment:
