@@ -1,4 +1,4 @@
-//! The functions of `include/curt.h`: each converts, calls, and converts back, inside [`crate::boundary::call`].
+//! The functions of `include/curt.h`: each converts, calls, and converts back, inside `boundary::call`.
 
 #![allow(
     clippy::missing_safety_doc,
