@@ -36,7 +36,7 @@ SMOLLM2 = "smollm2-135m-instruct"
 
 CURT_COMMAND = (
     "target/release/curt-bench decode --package {package} --batch {batch} --prompt-ids {prompt_ids} "
-    "--expect {expected_ids} --new-tokens {new_tokens} --threads {threads} --json"
+    "--new-tokens {new_tokens} --threads {threads} --attention {attention} --json"
 )
 
 
@@ -44,6 +44,7 @@ CURT_COMMAND = (
 class Contender:
     name: str
     command: list[str]  # with {batch} to fill in
+    most_tokens: int  # of a prompt in all rows together, beyond which it is left out
     # curt times warm and gives the time to first token only with --cold, in a second process.
     cold_run: bool = False
 
@@ -68,7 +69,10 @@ FIGURES = (
 def main() -> int:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as scratch:
-        measurements = measure(arguments, all_contenders(arguments, Path(scratch)))
+        measurements = []
+        for prompt_tokens in arguments.prompt_tokens:
+            contenders = all_contenders(arguments, prompt_tokens, Path(scratch))
+            measurements += measure(arguments, prompt_tokens, contenders)
     record = {
         "made_by": shlex.join(["python", "targets/peers/compare.py", *sys.argv[1:]]),
         "date": arguments.date,
@@ -88,16 +92,18 @@ def main() -> int:
     return 0
 
 
-def measure(arguments: argparse.Namespace, contenders: list[Contender]) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace, prompt_tokens: int, contenders: list[Contender]) -> list[dict[str, Any]]:
     measurements = []
     for batch in arguments.batch:
         for round_number in range(arguments.rounds):
             load = os.getloadavg()[0]
             for contender in contenders:
+                if batch * prompt_tokens > contender.most_tokens:
+                    continue
                 measured = run(contender, batch)
                 measurements.append({"contender": contender.name, "round": round_number, "load": load, **measured})
                 wall_ms = measured["wall_ms"]
-                print(f"batch {batch}, round {round_number + 1}: {contender.name} {wall_ms:.0f} ms", flush=True)
+                print(f"{prompt_tokens} tokens, batch {batch}, round {round_number + 1}: {contender.name} {wall_ms:.0f} ms", flush=True)
     return measurements
 
 
@@ -109,7 +115,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers-python", default=sys.executable, help="Python that has the peers installed")
     parser.add_argument("--packages", nargs="+", default=["int8", "int4", "reasoner"], help="which packages to measure")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8, 16])
-    parser.add_argument("--prompt-tokens", type=int, default=190)
+    parser.add_argument("--attention", nargs="+", default=["auto"], help="curt's, each a contender of its own")
+    parser.add_argument("--prompt-tokens", nargs="+", type=int, default=[190])
+    parser.add_argument(
+        "--most-tokens",
+        type=int,
+        default=16 * 1024,
+        help="onnxruntime-genai prefills every row: it is left out where these are more tokens (default: %(default)s)",
+    )
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
@@ -117,7 +130,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def all_contenders(arguments: argparse.Namespace, scratch: Path) -> list[Contender]:
+def all_contenders(arguments: argparse.Namespace, prompt_tokens: int, scratch: Path) -> list[Contender]:
     """curt and onnxruntime-genai on each package, and llama.cpp on the file SmolLM2's packages were made of."""
     cache = cache_dir()
     folders = {"reasoner": ROOT / "models" / "packages" / "reasoner"}
@@ -125,29 +138,37 @@ def all_contenders(arguments: argparse.Namespace, scratch: Path) -> list[Contend
     for package in arguments.packages:
         folder = folders.get(package, cache / "packages" / f"{SMOLLM2}-{package}")
         if not arguments.without_curt:
-            prompt, expected = reference(folder.name, arguments.prompt_tokens)
+            prompt, expected = reference(folder.name, prompt_tokens)
             prompt_file, expected_file = scratch / f"{package}-prompt.json", scratch / f"{package}-expected.json"
             prompt_file.write_text(json.dumps(prompt))
             expected_file.write_text(json.dumps(expected))
-            command = arguments.curt.format(
-                package=shlex.quote(str(folder)),
-                batch="{batch}",
-                prompt_ids=shlex.quote(str(prompt_file)),
-                expected_ids=shlex.quote(str(expected_file)),
-                new_tokens=arguments.new_tokens,
-                threads=arguments.threads,
-            )
-            contenders.append(Contender(f"curt {package}", shlex.split(command), cold_run=True))
-        contenders.append(Contender(f"onnxruntime-genai {package}", peer(arguments, "genai", folder)))
+            for attention in arguments.attention:
+                command = shlex.split(
+                    arguments.curt.format(
+                        package=shlex.quote(str(folder)),
+                        batch="{batch}",
+                        prompt_ids=shlex.quote(str(prompt_file)),
+                        new_tokens=arguments.new_tokens,
+                        threads=arguments.threads,
+                        attention=attention,
+                    )
+                )
+                # Other sums round otherwise where activations are int8: only the graph's own give the committed ids.
+                if attention == "dense" and expected:
+                    command += ["--expect", str(expected_file)]
+                name = f"curt {package}" if attention == "auto" else f"curt {package} {attention}"
+                contenders.append(Contender(name, command, sys.maxsize, cold_run=True))
+        command = peer(arguments, "genai", folder, prompt_tokens)
+        contenders.append(Contender(f"onnxruntime-genai {package}", command, arguments.most_tokens))
     if set(arguments.packages) - {"reasoner"}:
-        command = peer(arguments, "llama.cpp", gguf_file(cache)) + ["--reference", f"{SMOLLM2}-int8"]
-        contenders.append(Contender("llama.cpp Q4_1", command))
+        command = peer(arguments, "llama.cpp", gguf_file(cache), prompt_tokens) + ["--reference", f"{SMOLLM2}-int8"]
+        contenders.append(Contender("llama.cpp Q4_1", command, sys.maxsize))
     return contenders
 
 
-def peer(arguments: argparse.Namespace, runtime: str, package: Path) -> list[str]:
+def peer(arguments: argparse.Namespace, runtime: str, package: Path, prompt_tokens: int) -> list[str]:
     command = [arguments.peers_python, str(DECODE), "--runtime", runtime, "--package", str(package)]
-    command += ["--batch", "{batch}", "--prompt-tokens", str(arguments.prompt_tokens)]
+    command += ["--batch", "{batch}", "--prompt-tokens", str(prompt_tokens)]
     return command + ["--new-tokens", str(arguments.new_tokens), "--threads", str(arguments.threads)]
 
 
@@ -202,23 +223,26 @@ def render(record: dict[str, Any]) -> str:
         f"* {machine_facts['cpu']}, {machine_facts['cores']} cores, {machine_facts['memory_gib']} GiB, "
         f"{machine_facts['system']}.",
         "* " + ", ".join(f"{name} {number}" for name, number in record["versions"].items()) + ".",
-        f"* {record['new_tokens']} greedy tokens a path from one {record['prompt_tokens']}-token prompt, "
-        f"{record['threads']} threads. Median of the rounds, lowest and highest in brackets.",
+        f"* {record['new_tokens']} greedy tokens a path from one prompt, {record['threads']} threads. Median of the "
+        "rounds, lowest and highest in brackets. *not run*: the prompt in all rows has too many tokens to prefill here.",
         f"* Load of the machine before a round: {load_range(record['measurements'])}.",
     ]
     batches = sorted({m["batch"] for m in record["measurements"]})
-    for figure in FIGURES:
-        lines += ["", f"## {figure.title[0].upper()}{figure.title[1:]}, {figure.unit}", ""]
-        lines += ["| | " + " | ".join(f"batch {batch}" for batch in batches) + " |"]
-        lines += ["|---|" + "---|" * len(batches)]
-        for name in contender_names(record):
-            cells = [spread([figure.of(m) for m in rounds(record, name, batch)]) for batch in batches]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ratios(record, batches)
+    for prompt_tokens in sorted({m["prompt_tokens"] for m in record["measurements"]}):
+        cells = [(prompt_tokens, batch) for batch in batches]
+        lines += ["", f"## From {prompt_tokens:,} tokens"]
+        for figure in FIGURES:
+            lines += ["", f"### {figure.title[0].upper()}{figure.title[1:]}, {figure.unit}", ""]
+            lines += ["| | " + " | ".join(f"batch {batch}" for batch in batches) + " |"]
+            lines += ["|---|" + "---|" * len(batches)]
+            for name in contender_names(record):
+                row = [spread([figure.of(m) for m in rounds(record, name, cell)]) for cell in cells]
+                lines.append(f"| {name} | " + " | ".join(row) + " |")
+        lines += ratios(record, cells)
     return "\n".join(lines) + "\n"
 
 
-def ratios(record: dict[str, Any], batches: list[int]) -> list[str]:
+def ratios(record: dict[str, Any], cells: list[tuple[int, int]]) -> list[str]:
     """curt against each peer that runs the same model, within a round; above 1 curt is ahead."""
     names = contender_names(record)
     pairs = [
@@ -226,22 +250,26 @@ def ratios(record: dict[str, Any], batches: list[int]) -> list[str]:
         for ours in names
         if ours.startswith("curt ")
         for theirs in names
-        if theirs == ours.replace("curt", "onnxruntime-genai")
+        if theirs == f"onnxruntime-genai {ours.split()[1]}"
         or (theirs.startswith("llama.cpp") and not ours.endswith("reasoner"))
     ]
     if not pairs:
         return []
-    lines = ["", "## curt against each, median of the rounds' ratios (above 1: curt is ahead)", ""]
-    lines += ["| | figure | " + " | ".join(f"batch {batch}" for batch in batches) + " |"]
-    lines += ["|---|---|" + "---|" * len(batches)]
+    lines = ["", "### curt against each, median of the rounds' ratios (above 1: curt is ahead)", ""]
+    lines += ["| | figure | " + " | ".join(f"batch {batch}" for _, batch in cells) + " |"]
+    lines += ["|---|---|" + "---|" * len(cells)]
     for ours, theirs in pairs:
         for figure in FIGURES:
-            cells = []
-            for batch in batches:
-                paired = zip(rounds(record, ours, batch), rounds(record, theirs, batch), strict=True)
-                quotients = [figure.of(a) / figure.of(b) for a, b in paired]
-                cells.append(spread(quotients if figure.higher_is_better else [1 / q for q in quotients], digits=2))
-            lines.append(f"| {ours} against {theirs} | {figure.title} | " + " | ".join(cells) + " |")
+            row = []
+            for cell in cells:
+                quotients = [
+                    figure.of(a) / figure.of(b)
+                    for a in rounds(record, ours, cell)
+                    for b in rounds(record, theirs, cell)
+                    if a["round"] == b["round"]
+                ]
+                row.append(spread(quotients if figure.higher_is_better else [1 / q for q in quotients], digits=2))
+            lines.append(f"| {ours} against {theirs} | {figure.title} | " + " | ".join(row) + " |")
     return lines
 
 
@@ -249,11 +277,15 @@ def contender_names(record: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(m["contender"] for m in record["measurements"]))
 
 
-def rounds(record: dict[str, Any], name: str, batch: int) -> list[dict[str, Any]]:
-    return [m for m in record["measurements"] if m["contender"] == name and m["batch"] == batch]
+def rounds(record: dict[str, Any], name: str, cell: tuple[int, int]) -> list[dict[str, Any]]:
+    """Of a number of prompt tokens and a batch."""
+    of = [m for m in record["measurements"] if m["contender"] == name]
+    return [m for m in of if (m["prompt_tokens"], m["batch"]) == cell]
 
 
 def spread(values: list[float], digits: int = 0) -> str:
+    if not values:
+        return "not run"
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 

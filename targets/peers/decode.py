@@ -55,7 +55,7 @@ class Genai:
     """onnxruntime-genai 0.18 has no fork: every row of a batch is prefilled (num_return_sequences must be 1 here, and
     a generator of several rows accepts tokens once)."""
 
-    def __init__(self, package: Path, batch: int, capacity: int, threads: int) -> None:
+    def __init__(self, package: Path, batch: int, prompt_tokens: int, capacity: int, threads: int) -> None:
         import numpy
         import onnxruntime_genai
 
@@ -88,7 +88,7 @@ class Genai:
 class LlamaCpp:
     """llama.cpp through its C API: one prefill, its cells shared by all sequences, one batched decode a step."""
 
-    def __init__(self, gguf: Path, batch: int, capacity: int, threads: int) -> None:
+    def __init__(self, gguf: Path, batch: int, prompt_tokens: int, capacity: int, threads: int) -> None:
         import llama_cpp
         import numpy
 
@@ -103,7 +103,7 @@ class LlamaCpp:
         parameters = llama_cpp.llama_context_default_params()
         # One pool of cells for all sequences, so that copying a sequence copies no keys or values.
         parameters.kv_unified = True
-        parameters.n_ctx = capacity * batch
+        parameters.n_ctx = prompt_tokens + (capacity - prompt_tokens) * batch
         parameters.n_batch = parameters.n_ubatch = max(512, batch)
         parameters.n_seq_max = batch
         parameters.n_threads = parameters.n_threads_batch = threads
@@ -152,7 +152,7 @@ class LlamaCpp:
         return int(self.numpy.ctypeslib.as_array(logits, shape=(self.vocabulary,)).argmax())
 
 
-PEERS: dict[str, Callable[[Path, int, int, int], Peer]] = {"genai": Genai, "llama.cpp": LlamaCpp}
+PEERS: dict[str, Callable[[Path, int, int, int, int], Peer]] = {"genai": Genai, "llama.cpp": LlamaCpp}
 
 
 def main() -> None:
@@ -161,7 +161,8 @@ def main() -> None:
     capacity = arguments.prompt_tokens + arguments.new_tokens
 
     started = time.perf_counter()
-    peer = PEERS[arguments.runtime](arguments.package, arguments.batch, capacity, arguments.threads)
+    make = PEERS[arguments.runtime]
+    peer = make(arguments.package, arguments.batch, arguments.prompt_tokens, capacity, arguments.threads)
     load_ms = since(started)
     # The first run is cold and gives the time to first token; it is also the one whose ids are checked.
     first = peer.prefill(prompt)
@@ -210,11 +211,15 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def reference(name: str, prompt_tokens: int) -> tuple[list[int], list[int]]:
-    """The committed prompt of that many tokens (there is one of 190) and its greedy ids up to the end of the answer."""
+    """The committed prompt of that many tokens (there is one of 190) and its greedy ids up to the end of the answer. A
+    longer one is the longest, repeated: no ids are known of it."""
     items = json.loads((REFERENCE_DATA / f"{name}.json").read_text())["items"]
     for item in items:
         if len(item["prompt"]) == prompt_tokens:
             return item["prompt"], item["greedy"][: -1 if item["finish"] == "eos" else None]
+    longest: list[int] = max((item["prompt"] for item in items), key=len)
+    if prompt_tokens > len(longest):
+        return (longest * (prompt_tokens // len(longest) + 1))[:prompt_tokens], []
     lengths = sorted({len(item["prompt"]) for item in items})
     raise SystemExit(f"error: {name}.json has no prompt of {prompt_tokens} tokens; it has {lengths}")
 
