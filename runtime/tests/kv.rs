@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use curt::generate::{Decoder, DecoderPlan, MemoryLimits, Room, probe_row_invariance};
 use curt::kv::{KvKind, KvLayout, KvPlan};
 use curt::{Attention, Package};
+use support::onnx::{GRAPH_NODES, Message, Value, edit_graph};
 use support::{bits, decoder, largest_difference, never, tiny, tokens};
 
 /// A package, and how its keys and values are kept.
@@ -473,8 +474,15 @@ fn a_fork_that_is_cancelled_leaves_row_0_alone() {
 
 #[test]
 fn logits_of_a_prompt_are_counted() {
-    // This graph gives those of every position, and a prefill step takes 512; the other only the last one's.
-    let every = Package::open(&support::reasoner()).unwrap();
+    // This graph gives those of every position, since another node reads them, and a prefill step takes 512; the other only
+    // the last one's.
+    let whole = support::copy(&support::reasoner());
+    edit_graph(&whole.path().join("model.onnx"), |graph| {
+        let watcher = Message::default().with(1, "logits").with(2, "watched");
+        let watcher = Value::Bytes(watcher.with(4, "Identity").to_bytes());
+        graph.0.push((GRAPH_NODES, watcher));
+    });
+    let every = Package::open(whole.path()).unwrap();
     let last = Package::open(&tiny("tiny-llama-fp32")).unwrap();
     let room = Room {
         rows: 4,

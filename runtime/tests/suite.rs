@@ -12,6 +12,7 @@ mod hostile_tokenizers;
 mod identity;
 mod images;
 mod kv;
+mod last_logits;
 mod packages;
 mod reference;
 mod sampling;

@@ -52,11 +52,13 @@ impl Decoder {
     pub fn open(package: &Package, plan: KvPlan, options: &SessionOptions) -> Result<Self> {
         let graph = package.graph();
         let mut names = Names::of(graph)?;
+        let folder = graph.file.parent().unwrap_or(Path::new(""));
         let session = if matches!(plan.layout, KvLayout::SharedPrompt(_)) {
             let shared = graph.shared()?;
             names.keep(&shared);
-            let folder = graph.file.parent().unwrap_or(Path::new(""));
             Session::open_in_memory(&shared.model, folder, options)?
+        } else if let Some(cut) = graph.with_last_logits()? {
+            Session::open_in_memory(&cut, folder, options)?
         } else {
             Session::open(&graph.file, options)?
         };

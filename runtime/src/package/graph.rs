@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use curt_kernels::Dtype;
 
 use super::description::{DecoderNames, Description, Stated};
+use super::last_logits::Cut;
 use super::onnx::{self, Dim, ValueInfo, Wire};
 use super::{attention, weights};
 use crate::error::{Error, Result};
@@ -63,8 +64,10 @@ pub struct DecoderGraph {
     pub(crate) kv_names: Vec<[String; 4]>,
     pub(crate) logits: String,
     pub(crate) logits_dtype: FloatDtype,
-    /// The graph gives logits of the last position alone.
+    /// The graph gives logits of the last position alone, or is made to.
     pub(crate) last_logits_only: bool,
+    /// Where it is made to.
+    pub(super) cut: Option<Cut>,
     pub(crate) vocabulary: usize,
     pub(crate) geometry: KvGeometry,
     pub(crate) layout: KvLayout,
@@ -108,7 +111,8 @@ impl DecoderGraph {
         require_rank(file, logits, 3)?;
         let vocabulary = fixed(file, logits, 2)?;
         agree(description, description.vocabulary, vocabulary)?;
-        let last_logits_only = logits.shape[1] == Dim::Fixed(1);
+        let cut = Cut::find(file, &model, &names.logits);
+        let last_logits_only = logits.shape[1] == Dim::Fixed(1) || cut.is_some();
 
         let (kv_names, geometry) = kv(description, &model.graph, &sides)?;
         let layout = attention::layout(file, &model, &kv_names)?;
@@ -156,6 +160,7 @@ impl DecoderGraph {
             kv_names,
             logits_dtype,
             last_logits_only,
+            cut,
             vocabulary,
             geometry,
             layout,
@@ -163,6 +168,16 @@ impl DecoderGraph {
             weight_files,
             file: file.into(),
         })
+    }
+
+    /// The graph with its logits cut; `None` where the file serves as it is.
+    ///
+    /// # Errors
+    /// [`Error::Package`] where the file has changed, [`Error::Io`].
+    pub(crate) fn with_last_logits(&self) -> Result<Option<Vec<u8>>> {
+        let cut = self.cut.as_ref();
+        cut.map(|cut| cut.write(&self.file, &self.model.graph))
+            .transpose()
     }
 
     /// How the graph takes and gives back keys and values.

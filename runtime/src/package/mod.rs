@@ -12,6 +12,7 @@ mod encode;
 mod fingerprint;
 mod formats;
 mod graph;
+mod last_logits;
 mod layout;
 mod onnx;
 mod processor;

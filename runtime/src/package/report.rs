@@ -86,7 +86,10 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         kv_bytes_per_token: geometry.bytes_per_token(),
         vocabulary: graph.vocabulary(),
         logits: if graph.last_logits_only {
-            "of the last position"
+            match graph.cut {
+                Some(_) => "of the last position, cut from those of every position",
+                None => "of the last position",
+            }
         } else {
             "of every position"
         },

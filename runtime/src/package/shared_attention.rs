@@ -127,8 +127,7 @@ impl DecoderGraph {
         if self.use_cache_branch.is_some() {
             return Some("its graph has a branch without a cache".into());
         }
-        let body = |node: &Node| node.attributes.iter().any(|(_, a)| *a == Attribute::Body);
-        if graph.nodes.iter().any(body) {
+        if graph.nodes.iter().any(Node::has_body) {
             return Some("its graph has conditions or loops".into());
         }
         if graph.nodes.iter().any(|node| node.domain == OPERATOR.0) {
@@ -241,7 +240,7 @@ impl DecoderGraph {
     }
 
     /// The graph whose attention reads a shared prompt, where [`Self::attention`] says that it can: it binds no keys and
-    /// values, and has no node or input left that only they needed.
+    /// values, and has no node or input left that only they needed. Its logits are cut where they can be.
     ///
     /// # Errors
     /// [`crate::Error::Package`] where the file has changed, [`crate::Error::Io`].
@@ -253,18 +252,21 @@ impl DecoderGraph {
         let mut live: BTreeSet<&str> = outputs.filter(|name| !gone.contains(name)).collect();
         // Nodes stand in the order in which they run.
         let mut nodes: Vec<NewNode<'_>> = Vec::with_capacity(graph.nodes.len());
-        for node in graph.nodes.iter().rev() {
+        for (at, node) in graph.nodes.iter().enumerate().rev() {
             let used = node.outputs.iter().any(|name| live.contains(name.as_str()));
             let new = if !used {
                 NewNode::Gone
             } else if node.is_microsoft(ATTENTION) {
                 self.replaced(node)
             } else {
-                NewNode::Kept
+                let cut = self.cut.as_ref().and_then(|cut| cut.node(at, node));
+                cut.unwrap_or(NewNode::Kept)
             };
             match &new {
                 NewNode::Gone => {}
-                NewNode::Kept => live.extend(node.inputs.iter().map(String::as_str)),
+                NewNode::Kept | NewNode::Reads { .. } => {
+                    live.extend(node.inputs.iter().map(String::as_str))
+                }
                 NewNode::Replaced { inputs, .. } => live.extend(inputs),
             }
             // What is left out has no name.
@@ -278,10 +280,16 @@ impl DecoderGraph {
         let bound = |name: &Option<String>| name.as_deref().is_some_and(|n| live.contains(n));
         let (attention_mask, position_ids) =
             (bound(&self.attention_mask), bound(&self.position_ids));
+        gone.extend(self.cut.iter().flat_map(|cut| cut.moved()));
         let rewriting = Rewriting {
             nodes,
             gone,
-            opset: (OPERATOR.0, 1),
+            outputs: self
+                .cut
+                .iter()
+                .filter_map(|cut| cut.output(graph))
+                .collect(),
+            opset: Some((OPERATOR.0, 1)),
         };
         Ok(SharedGraph {
             model: rewriting.write(&mut Wire::open(&self.file)?)?,
@@ -333,6 +341,6 @@ fn said(value: &Attribute) -> String {
         Attribute::Number(n) => n.to_string(),
         Attribute::Float(x) => x.to_string(),
         Attribute::Text(text) => format!("{text:?}"),
-        Attribute::Body | Attribute::Other => "of another kind".into(),
+        Attribute::Numbers(_) | Attribute::Body | Attribute::Other => "of another kind".into(),
     }
 }

@@ -20,6 +20,8 @@ pub(super) const MICROSOFT: &str = "com.microsoft";
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) graph: Graph,
+    /// Version of ONNX's own operators; 0 where it uses none.
+    pub(super) opset: i64,
     /// Names of the functions that it brings: operators of their own, or in place of the runtime's.
     pub(super) functions: Vec<String>,
     /// Tensors whose bytes lie in another file, in whatever graph, attribute or function they stand.
@@ -49,6 +51,8 @@ pub(super) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Attribute {
     Number(i64),
+    /// As new nodes have them: nobody asks for those of a file.
+    Numbers(Vec<i64>),
     Float(f32),
     /// A short one.
     Text(String),
@@ -65,6 +69,11 @@ impl Node {
             Attribute::Number(number) => Some(*number),
             _ => None,
         })
+    }
+
+    /// Whether there is a graph within it.
+    pub(super) fn has_body(&self) -> bool {
+        self.attributes.iter().any(|(_, a)| *a == Attribute::Body)
     }
 
     /// Whether it is ONNX Runtime's operator of that name.
@@ -97,7 +106,7 @@ pub(super) struct Tensor {
     pub(super) entries: Vec<(String, String)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct ValueInfo {
     pub(super) name: String,
     /// `TensorProto.DataType`; 0 where it is no tensor.

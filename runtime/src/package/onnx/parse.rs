@@ -33,6 +33,12 @@ pub(in crate::package) fn model(wire: &mut Wire) -> Result<Model> {
                 graphs += 1;
                 parser.graph(wire, range, &mut model.graph, 0)
             }
+            (8, Value::Bytes(range)) => {
+                if let Some(version) = parser.opset(wire, range)? {
+                    model.opset = version;
+                }
+                Ok(())
+            }
             (25, Value::Bytes(range)) => {
                 let name = parser.function(wire, range)?;
                 model.functions.push(name);
@@ -89,6 +95,20 @@ impl Parser {
         wire.stream(range, |piece| bytes.extend_from_slice(piece))?;
         String::from_utf8(bytes)
             .map_err(|_| wire.refuse(format!("a name at {start} that is no UTF-8")))
+    }
+
+    /// The version, where the set is that of ONNX itself.
+    fn opset(&mut self, wire: &mut Wire, range: Range<u64>) -> Result<Option<i64>> {
+        let (mut domain, mut version) = (String::new(), 0);
+        wire.fields(range, |wire, field| {
+            match (field.number, field.value) {
+                (1, Value::Bytes(range)) => domain = self.text(wire, range)?,
+                (2, Value::Varint(number)) => version = number.cast_signed(),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok((domain.is_empty() || domain == "ai.onnx").then_some(version))
     }
 
     fn graph(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attribute, Field, Value, Wire};
+use super::{Attribute, Dim, Field, Value, ValueInfo, Wire};
 use crate::error::Result;
 
 /// What becomes of a graph.
@@ -13,8 +13,10 @@ pub(in crate::package) struct Rewriting<'a> {
     pub(in crate::package) nodes: Vec<NewNode<'a>>,
     /// Names of inputs, outputs and described values that are no more.
     pub(in crate::package) gone: BTreeSet<&'a str>,
-    /// An operator set that the new nodes come from, and its version.
-    pub(in crate::package) opset: (&'a str, i64),
+    /// Outputs that are described anew.
+    pub(in crate::package) outputs: Vec<ValueInfo>,
+    /// An operator set that new nodes come from and the file does not name, and its version.
+    pub(in crate::package) opset: Option<(&'a str, i64)>,
 }
 
 /// What becomes of a node.
@@ -22,6 +24,12 @@ pub(in crate::package) struct Rewriting<'a> {
 pub(in crate::package) enum NewNode<'a> {
     /// It stays.
     Kept,
+    /// It stays, and at one place among its inputs reads what new nodes before it give.
+    Reads {
+        before: Vec<NewNode<'a>>,
+        place: usize,
+        name: &'a str,
+    },
     /// It is left out.
     Gone,
     /// Another stands in its place.
@@ -56,11 +64,12 @@ impl Rewriting<'_> {
         if nodes.next().is_some() {
             return Err(wire.refuse("fewer nodes than there were when it was opened"));
         }
-        let (domain, version) = self.opset;
-        let mut opset = Message::default();
-        opset.bytes(1, domain.as_bytes());
-        opset.varint(2, version.cast_unsigned());
-        model.bytes(8, &opset.0);
+        if let Some((domain, version)) = self.opset {
+            let mut opset = Message::default();
+            opset.bytes(1, domain.as_bytes());
+            opset.varint(2, version.cast_unsigned());
+            model.bytes(8, &opset.0);
+        }
         Ok(model.0)
     }
 
@@ -74,6 +83,30 @@ impl Rewriting<'_> {
         match (field.number, &field.value) {
             (1, Value::Bytes(_)) => match nodes.next() {
                 Some(NewNode::Kept) => graph.copy(wire, field),
+                Some(NewNode::Reads {
+                    before,
+                    place,
+                    name,
+                }) => {
+                    for new in before {
+                        graph.bytes(1, &node(new).0);
+                    }
+                    let mut message = Message::default();
+                    let (mut at, Value::Bytes(range)) = (0, field.value) else {
+                        return Ok(());
+                    };
+                    wire.fields(range, |wire, field| {
+                        let input = field.number == 1;
+                        at += usize::from(input);
+                        if input && at == place + 1 {
+                            message.bytes(1, name.as_bytes());
+                            return Ok(());
+                        }
+                        message.copy(wire, field)
+                    })?;
+                    graph.bytes(1, &message.0);
+                    Ok(())
+                }
                 Some(NewNode::Gone) => Ok(()),
                 Some(replaced) => {
                     graph.bytes(1, &node(replaced).0);
@@ -90,16 +123,42 @@ impl Rewriting<'_> {
                     }
                     _ => Ok(()),
                 })?;
-                let gone = str::from_utf8(&name).is_ok_and(|name| self.gone.contains(name));
-                if gone {
-                    Ok(())
-                } else {
-                    graph.copy(wire, field)
+                let name = str::from_utf8(&name).unwrap_or_default();
+                let anew = self.outputs.iter().find(|output| output.name == name);
+                match anew.filter(|_| field.number == 12) {
+                    _ if self.gone.contains(name) => Ok(()),
+                    Some(output) => {
+                        graph.bytes(12, &value_info(output).0);
+                        Ok(())
+                    }
+                    None => graph.copy(wire, field),
                 }
             }
             _ => graph.copy(wire, field),
         }
     }
+}
+
+/// The message of a tensor's description.
+fn value_info(info: &ValueInfo) -> Message {
+    let mut shape = Message::default();
+    for dim in &info.shape {
+        let mut message = Message::default();
+        match dim {
+            Dim::Unknown => {}
+            Dim::Fixed(size) => message.varint(1, size.cast_unsigned()),
+            Dim::Named(name) => message.bytes(2, name.as_bytes()),
+        }
+        shape.bytes(1, &message.0);
+    }
+    let (mut tensor, mut kind, mut message) =
+        (Message::default(), Message::default(), Message::default());
+    tensor.varint(1, u64::from(info.element.cast_unsigned()));
+    tensor.bytes(2, &shape.0);
+    kind.bytes(1, &tensor.0);
+    message.bytes(1, info.name.as_bytes());
+    message.bytes(2, &kind.0);
+    message
 }
 
 /// The message of a new node.
@@ -126,6 +185,7 @@ fn node(new: &NewNode<'_>) -> Message {
         // `AttributeProto.AttributeType`, which the library asks for.
         const FLOAT: u64 = 1;
         const INT: u64 = 2;
+        const INTS: u64 = 7;
         let mut attribute = Message::default();
         attribute.bytes(1, name.as_bytes());
         match value {
@@ -136,6 +196,12 @@ fn node(new: &NewNode<'_>) -> Message {
             Attribute::Float(number) => {
                 attribute.fixed32(2, number.to_bits());
                 attribute.varint(20, FLOAT);
+            }
+            Attribute::Numbers(numbers) => {
+                for number in numbers {
+                    attribute.varint(8, number.cast_unsigned());
+                }
+                attribute.varint(20, INTS);
             }
             Attribute::Text(_) | Attribute::Body | Attribute::Other => continue,
         }
