@@ -19,6 +19,9 @@ pub(crate) const LEAST_EXPONENT: f32 = -125.0;
 /// f32 lanes of the widest register there is.
 pub(crate) const MAX_LANES: usize = 16;
 
+/// Bytes of a cache line, or of half of one: what one [`Lanes::prefetch`] asks for.
+pub(crate) const LINE: usize = 64;
+
 /// Registers of f32 lanes.
 ///
 /// # Safety

@@ -1,9 +1,6 @@
 //! Memory that is read next, asked for while something else is computed.
 
-use crate::lanes::Lanes;
-
-/// Bytes of a cache line, or of half of one.
-const LINE: usize = 64;
+use crate::lanes::{LINE, Lanes};
 
 /// Steps from one request to the next: often enough that the requests do not queue, seldom enough that they cost little.
 const EVERY: usize = 4;
