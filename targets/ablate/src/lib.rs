@@ -22,6 +22,7 @@
 pub mod arm;
 mod ask;
 pub mod calibrate;
+mod compare;
 mod derive;
 mod error;
 pub mod measure;
@@ -33,6 +34,7 @@ pub mod stats;
 pub mod summary;
 pub mod verdict;
 
+pub use compare::{AFTER, BEFORE, compare};
 pub use derive::derive;
 pub use error::{Error, Result};
 pub use merge::merge;

@@ -2,6 +2,7 @@
 
 mod arms;
 mod calibrate;
+mod compare;
 mod edited;
 mod figures;
 mod fuzz;

@@ -1,6 +1,7 @@
 //! `curt ablate`: what pruning does to a workload of one's own, and whether it may be shipped.
 
 mod arms;
+mod compare;
 mod plan;
 mod progress;
 mod report;
@@ -108,6 +109,8 @@ enum Command {
         #[arg(long)]
         without_paths: bool,
     },
+    /// Hold two runs of the same questions against each other, arm for arm.
+    Compare(compare::Args),
     /// Show the table of records, or make their summary and report anew.
     Report(report::Args),
 }
@@ -138,6 +141,7 @@ pub fn run(args: Args) -> Result<()> {
             out,
             without_paths,
         }) => merge(&shards, &out, without_paths),
+        Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         None => ablate(args),
     }
