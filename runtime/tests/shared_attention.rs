@@ -173,9 +173,6 @@ fn what_our_attention_does_not_do_stays_with_the_graphs_own() {
     let growing = why(&tiny("tiny-llama-growing-fp32"), shared).unwrap();
     assert!(growing.contains("plain operators"), "{growing}");
     assert_eq!(why(&tiny("tiny-llama-int4"), shared), None);
-    let rounded = why(&tiny("tiny-llama-int4"), Attention::Auto).unwrap();
-    assert!(rounded.contains("int8"), "{rounded}");
-    assert_eq!(why(&tiny("tiny-llama-fp32"), Attention::Auto), None);
     assert_eq!(why(&tiny("tiny-llama-fp32"), Attention::Dense), None);
 }
 
@@ -202,7 +199,7 @@ fn an_answer_says_which_attention_ran_and_counts_the_prompt_once() {
         let question = Question::Tokens(prompt);
         engine.ask(&question, &options, &mut |_| {}).unwrap()
     };
-    let shared = ask("tiny-llama-fp32", Attention::Auto);
+    let shared = ask("tiny-llama-fp32", Attention::default());
     let dense = ask("tiny-llama-fp32", Attention::Dense);
     assert!(shared.attention.shared && !dense.attention.shared);
     let json = serde_json::to_value(&shared).unwrap();

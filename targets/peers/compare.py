@@ -115,7 +115,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers-python", default=sys.executable, help="Python that has the peers installed")
     parser.add_argument("--packages", nargs="+", default=["int8", "int4", "reasoner"], help="which packages to measure")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8, 16])
-    parser.add_argument("--attention", nargs="+", default=["auto"], help="curt's, each a contender of its own")
+    parser.add_argument("--attention", nargs="+", default=["shared"], help="curt's, each a contender of its own")
     parser.add_argument("--prompt-tokens", nargs="+", type=int, default=[190])
     parser.add_argument(
         "--most-tokens",
@@ -156,7 +156,7 @@ def all_contenders(arguments: argparse.Namespace, prompt_tokens: int, scratch: P
                 # Other sums round otherwise where activations are int8: only the graph's own give the committed ids.
                 if attention == "dense" and expected:
                     command += ["--expect", str(expected_file)]
-                name = f"curt {package}" if attention == "auto" else f"curt {package} {attention}"
+                name = f"curt {package}" if attention == "shared" else f"curt {package} {attention}"
                 contenders.append(Contender(name, command, sys.maxsize, cold_run=True))
         command = peer(arguments, "genai", folder, prompt_tokens)
         contenders.append(Contender(f"onnxruntime-genai {package}", command, arguments.most_tokens))

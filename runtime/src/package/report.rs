@@ -82,7 +82,7 @@ pub(super) fn report(package: &Package) -> Result<LoadReport> {
         head_dim: geometry.head_dim,
         kv_dtype: geometry.dtype.name(),
         kv_layout: graph.layout().name(),
-        attention: graph.attention(Attention::Auto).1,
+        attention: graph.attention(Attention::default()).1,
         kv_bytes_per_token: geometry.bytes_per_token(),
         vocabulary: graph.vocabulary(),
         logits: if graph.last_logits_only {

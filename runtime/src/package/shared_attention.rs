@@ -15,10 +15,9 @@ use crate::kv::KvLayout;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attention {
-    /// Shared where the graph allows it and computes in f32, so that nothing changes but the order of additions.
+    /// Shared where the graph allows it: nothing changes but the order of additions, which logits of f32 show in their last
+    /// digits, and rounding to int8 between layers in a token now and then, no better and no worse.
     #[default]
-    Auto,
-    /// Shared where the graph allows it.
     Shared,
     /// As [`Self::Shared`], and keys and values are kept in f16: half the memory, and half of it read at each step.
     #[serde(rename = "shared_f16")]
@@ -84,10 +83,6 @@ impl DecoderGraph {
         let why = match asked {
             Attention::Dense => None,
             Attention::Shared | Attention::SharedF16 => self.unshareable(),
-            Attention::Auto => self.unshareable().or_else(|| {
-                let why = "its activations are int8, where the order of additions shows: ask for shared attention";
-                self.rounds_activations().then(|| why.into())
-            }),
         };
         let shared = asked != Attention::Dense && why.is_none();
         let dtype = match asked {
@@ -221,22 +216,6 @@ impl DecoderGraph {
         let presents = PRESENTS.map(|at| node.output(at));
         let of_layer = |names: &[String; 4]| [names[2].as_str(), names[3].as_str()] == presents;
         self.kv_names.iter().position(of_layer)
-    }
-
-    /// Whether it rounds what flows between its layers to int8, as products of quantized weights do.
-    fn rounds_activations(&self) -> bool {
-        /// `accuracy_level` of int8.
-        const INT8: i64 = 4;
-        self.model.graph.nodes.iter().any(|node| {
-            node.number("accuracy_level") == Some(INT8)
-                || [
-                    "DynamicQuantizeLinear",
-                    "DynamicQuantizeMatMul",
-                    "DynamicQuantizeLSTM",
-                    "QuantizeLinear",
-                ]
-                .contains(&node.op_type.as_str())
-        })
     }
 
     /// The graph whose attention reads a shared prompt, where [`Self::attention`] says that it can: it binds no keys and

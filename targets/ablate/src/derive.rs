@@ -67,9 +67,10 @@ pub fn derive(
             .map(|p| replayed.tokens[p])
             .sum(),
     );
-    record.kv_bytes = sample
-        .kv_bytes
-        .map(|bytes| bytes / sample.paths.len() as u64 * launched as u64);
+    record.kv_bytes = sample.kv_bytes.map(|bytes| {
+        let shared = sample.kv_shared_bytes.unwrap_or(0).min(bytes);
+        shared + (bytes - shared) / sample.paths.len() as u64 * launched as u64
+    });
     record.derived = Some(work(arm, sample, &replayed));
     record.paths = (0..launched)
         .map(|path| path_record(arm, sample, &replayed, path))

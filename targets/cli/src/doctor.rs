@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use curt::SamplingDefaults;
 use curt::engine::{AskOptions, Engine, EngineOptions, Question};
 use curt::files::read_text;
 use curt::session::Provider;
+use curt::{Attention, SamplingDefaults};
 use serde::Deserialize;
 
 use curt_command::attention::AttentionName;
@@ -113,6 +113,15 @@ pub fn run(args: Args) -> Result<()> {
             )
         },
     )?;
+    if engine.attention().shared {
+        // A transcript is of another runtime, whose sums are the graph's own.
+        drop(engine);
+        let options = EngineOptions {
+            attention: Attention::Dense,
+            ..options
+        };
+        engine = locate::open_engine_with(&dir, &options)?;
+    }
     replay(&dir, &mut engine)
 }
 

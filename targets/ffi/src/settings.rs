@@ -154,10 +154,10 @@ impl EngineSettings {
             threads: self.threads.map(|n| n as usize),
             providers: self.providers()?,
             attention: match self.attention.as_deref() {
-                None | Some("auto") => Attention::Auto,
-                Some("shared") => Attention::Shared,
+                None | Some("shared") => Attention::Shared,
+                Some("shared-f16") => Attention::SharedF16,
                 Some("dense") => Attention::Dense,
-                Some(other) => return Err(word("attention", "auto, shared or dense", other)),
+                Some(other) => return Err(word("attention", "shared, shared-f16 or dense", other)),
             },
             library: LibraryOptions {
                 file: self.library.as_ref().map(PathBuf::from),

@@ -91,6 +91,9 @@ pub struct Sample {
     /// Bytes of KV cache planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_bytes: Option<u64>,
+    /// Of these, bytes of what all paths share, however many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_shared_bytes: Option<u64>,
     /// What the machine said meanwhile.
     #[serde(flatten)]
     pub machine: Readings,

@@ -234,6 +234,7 @@ impl Respond for EngineRespondent<'_> {
             paths: Vec::new(),
             times: None,
             kv_bytes: None,
+            kv_shared_bytes: None,
             machine: Readings::default(),
         };
         let checks = options.checks.len();
@@ -258,7 +259,10 @@ impl Respond for EngineRespondent<'_> {
         rank(&mut sample.checks, &sample.paths);
         sample.prompt_tokens = answer.tokens.prompt;
         sample.times = Some(times(&answer.times));
-        sample.kv_bytes = Some(answer.kv.bytes);
+        let kv = answer.kv;
+        sample.kv_bytes = Some(kv.bytes);
+        let shared = kv.bytes_per_token * kv.shared_tokens as u64;
+        sample.kv_shared_bytes = (shared > 0).then_some(shared);
         sample.machine = readings;
         Ok(sample)
     }

@@ -272,6 +272,7 @@ impl Respond for MadeUp<'_> {
             }),
             error,
             kv_bytes: Some(8000),
+            kv_shared_bytes: None,
             machine: Readings::default(),
         };
         rank(&mut sample.checks, &sample.paths);
