@@ -37,6 +37,11 @@ fn peak_of_rusage() -> Option<u64> {
     None
 }
 
+/// Bytes of this process that are resident now, where the system says so (Linux: `VmRSS`).
+pub fn resident_bytes() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmRSS:")
+}
+
 /// Bytes that a new allocation could get without swapping, where the system says so (Linux: `MemAvailable`).
 pub fn available_bytes() -> Option<u64> {
     kibibytes("/proc/meminfo", "MemAvailable:")
@@ -65,6 +70,8 @@ mod tests {
         let peak = super::peak_resident_bytes().unwrap();
         assert!(peak >= least, "{before} → {peak}");
         drop(grown);
+        let now = super::resident_bytes().unwrap();
+        assert!(0 < now && now < peak, "{now} of {peak}");
         let after = super::peak_resident_bytes().unwrap();
         assert!(after >= least, "{before} → {peak} → {after}");
         assert!(super::available_bytes().unwrap() > 0);
