@@ -1,7 +1,7 @@
 //! Fields of the libraries as the command line calls them.
 
 /// The library's field and the flag that sets it.
-const FLAGS: [(&str, &str); 44] = [
+const FLAGS: [(&str, &str); 46] = [
     ("Providers::Only", "--ep-only"),
     ("answer_pattern", "--answer-pattern"),
     ("answer_tokens", "--answer-tokens"),
@@ -13,9 +13,11 @@ const FLAGS: [(&str, &str); 44] = [
     ("early_vote", "--early-vote"),
     ("first_finished", "--first-finished"),
     ("format", "--format"),
+    ("head", "--head"),
     ("images", "--image"),
     ("jobs", "--jobs"),
     ("keep", "--keep"),
+    ("key", "--key-env"),
     ("layers", "--layers"),
     ("max_image_pixels", "--max-image-pixels"),
     ("max_kv_bytes", "--max-kv-bytes"),

@@ -13,6 +13,7 @@ mod doctor;
 mod fields;
 mod format;
 mod inspect;
+mod serve;
 #[cfg(feature = "train")]
 mod train_head;
 mod workload;
@@ -35,6 +36,8 @@ enum Command {
     Ask(Box<ask::Args>),
     /// Say what pruning does to a workload of your own, and whether it may be shipped.
     Ablate(Box<ablate::Args>),
+    /// Answer over HTTP, as OpenAI's clients ask.
+    Serve(Box<serve::Args>),
     /// Find when the cascade may accept a cheap answer, on a workload of your own.
     Calibrate(calibrate::Args),
     /// Look over a workload, or make one of a known question set.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     curt_command::start(fields::as_flags, |cli: Cli| match cli.command {
         Command::Ask(args) => ask::run(*args),
         Command::Ablate(args) => ablate::run(*args),
+        Command::Serve(args) => serve::run(*args),
         Command::Calibrate(args) => calibrate::run(args),
         Command::Workload(command) => workload::run(command),
         Command::Inspect(args) => inspect::run(args),

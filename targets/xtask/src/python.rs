@@ -61,6 +61,11 @@ impl Python {
         Self { program }
     }
 
+    /// The interpreter.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// A command that runs the interpreter.
     pub(crate) fn command(&self) -> Command {
         Command::new(&self.program)

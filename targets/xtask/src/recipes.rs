@@ -29,7 +29,9 @@ const PYTEST_WITH_SKIPS: &str = include_str!("pytest_with_skips.py");
 
 /// Installs the environment, then runs every step of [`STEPS`].
 pub(crate) fn run(steps: &mut Steps, setup: &Setup, log: &SkipLog) -> Result<()> {
-    let python = steps.run("recipe environment", || environment(&setup.cache))?;
+    let python = steps.run("recipe environment", || {
+        environment(&setup.cache, "recipes", RECIPES)
+    })?;
     let recipe = |file: &str, args: &[&str]| recipe(&python, setup, log, file, args);
     // f32 too: transformers runs no other, and the references of both are compared.
     let precisions = ["--precision", "int8", "int4", "fp32"];
@@ -67,16 +69,16 @@ fn in_checkout<'c>(command: &'c mut Command, setup: &Setup, log: &SkipLog) -> &'
         .env("CURT_SKIP_LOG", log.path())
 }
 
-/// The Python of the virtual environment that the recipes run in, made if it is not there or not complete. Another
-/// `pyproject.toml` or another Python is another environment.
-fn environment(cache: &Path) -> Result<Python> {
-    let file = child::checkout().join(RECIPES).join("pyproject.toml");
+/// The Python of the virtual environment `name`, with what the `pyproject.toml` in the checkout's folder `of` asks for,
+/// made if it is not there or not complete. Another `pyproject.toml` or another Python is another environment.
+pub(crate) fn environment(cache: &Path, name: &str, of: &str) -> Result<Python> {
+    let file = child::checkout().join(of).join("pyproject.toml");
     let project = Project::read(&file)?;
     let host = Python::find()?;
     host.require(&project.python)
-        .context("the recipe environment cannot be made")?;
+        .with_context(|| format!("the environment of {of} cannot be made"))?;
     let dir = cache.join(format!(
-        "recipes-{}-{}",
+        "{name}-{}-{}",
         &sha256(&file)?[..12],
         host.version()?
     ));
@@ -110,7 +112,7 @@ fn environment(cache: &Path) -> Result<Python> {
     // Written last, so that an interrupted installation is not taken for a whole one.
     std::fs::write(&complete, "")
         .with_context(|| format!("cannot write {}", complete.display()))?;
-    mention_others(cache, &dir)?;
+    mention_others(cache, name, &dir)?;
     Ok(python)
 }
 
@@ -159,7 +161,7 @@ impl Project {
 }
 
 /// Environments take gigabytes: name those of other versions of the project file, which nothing here removes.
-fn mention_others(cache: &Path, dir: &Path) -> Result<()> {
+fn mention_others(cache: &Path, name: &str, dir: &Path) -> Result<()> {
     for entry in
         std::fs::read_dir(cache).with_context(|| format!("cannot list {}", cache.display()))?
     {
@@ -168,10 +170,10 @@ fn mention_others(cache: &Path, dir: &Path) -> Result<()> {
             .path();
         let other = path
             .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("recipes-"));
+            .is_some_and(|found| found.to_string_lossy().starts_with(&format!("{name}-")));
         if other && path != dir {
             say(&format!(
-                "{} is of another version of the recipes; remove it if no checkout uses it",
+                "{} is of another version of {name}; remove it if no checkout uses it",
                 path.display()
             ))?;
         }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything this machine can test, and a list of the rest.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +10,14 @@ use crate::child;
 use crate::isa;
 use crate::kotlin;
 use crate::providers;
+use crate::python::Python;
 use crate::recipes;
 use crate::setup::{self, Setup};
 use crate::skips::{self, Skip, SkipLog};
 use crate::steps::{Steps, say};
+
+/// The folder that says which of OpenAI's clients the server is held to, from the checkout's root.
+const OPENAI_CLIENT: &str = "targets/serve/tests/client";
 
 /// What a skipped test means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +85,9 @@ fn plain(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> 
         why: "needs Maven and a JDK; `cargo xtask kotlin` runs it".to_owned(),
     });
     let setup = steps.run("set-up", setup::ensure)?;
-    steps.run("cargo test", || cargo_test(&setup, None, skips, log))
+    steps.run("cargo test", || {
+        cargo_test(&setup, &Fetched::default(), skips, log)
+    })
 }
 
 /// Everything, with the recipe environment and the real model.
@@ -90,24 +96,41 @@ fn full(steps: &mut Steps, skips: &mut Vec<Skip>, log: &SkipLog) -> Result<()> {
     recipes::run(steps, &setup, log)?;
     isa::all(steps, &setup.cache)?;
     kotlin::all(steps, &setup)?;
+    let client = steps.run("OpenAI's client", || {
+        recipes::environment(&setup.cache, "openai-client", OPENAI_CLIENT)
+    })?;
     let libraries = steps.run(providers::STEP, || {
         providers::ensure_libraries(&setup.cache)
     })?;
-    steps.run("cargo test", || {
-        cargo_test(&setup, Some(&libraries), skips, log)
-    })
+    let fetched = Fetched {
+        libraries: Some(libraries),
+        client: Some(client),
+    };
+    steps.run("cargo test", || cargo_test(&setup, &fetched, skips, log))
+}
+
+/// What the tests find where everything is required.
+#[derive(Default)]
+struct Fetched {
+    /// Folder of other builds of ONNX Runtime.
+    libraries: Option<PathBuf>,
+    /// A Python that has OpenAI's client.
+    client: Option<Python>,
 }
 
 /// Runs every Rust test, passing on what it prints, and notes the ignored ones.
 fn cargo_test(
     setup: &Setup,
-    libraries: Option<&Path>,
+    fetched: &Fetched,
     skips: &mut Vec<Skip>,
     log: &SkipLog,
 ) -> Result<()> {
     let mut command = child::cargo(["test", "--workspace", "--no-fail-fast"]);
+    if let Some(client) = &fetched.client {
+        command.env("CURT_OPENAI_PYTHON", client.program());
+    }
     setup.apply(&mut command).env("CURT_SKIP_LOG", log.path());
-    if let Some(libraries) = libraries {
+    if let Some(libraries) = &fetched.libraries {
         command.env(providers::VARIABLE, libraries);
     }
     let ended = by_line(&mut command, |line| {

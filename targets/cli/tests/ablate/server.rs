@@ -1,10 +1,15 @@
-//! Servers that want a key.
+//! Servers that want a key, and curt's own.
 
-use std::io::{Read, Write};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
 
-use super::{ablate, files, lines, refused};
-use crate::support::{library_or_skip, text};
+use serde_json::Value;
+
+use super::{ablate, files, lines, refused, succeeds};
+use crate::support::{curt, library_or_skip, text};
 
 /// A server that answers every question, where its request holds `key`. Its address without a scheme.
 fn server(key: &'static str) -> String {
@@ -99,4 +104,49 @@ fn what_a_server_asks_for_is_sent_and_stands_nowhere() {
             );
         }
     }
+}
+
+/// What the arm `name` answered to each item, and how many of its paths were right.
+fn answers(dir: &Path, name: &str) -> BTreeMap<u64, [Value; 3]> {
+    let records = std::fs::read_to_string(dir.join("records.jsonl")).unwrap();
+    let records = records
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    records
+        .filter(|record: &Value| record["kind"] == "result" && record["arm"] == name)
+        .map(|record| {
+            let said = ["answer", "correct", "finished_correct"].map(|field| record[field].clone());
+            (record["index"].as_u64().unwrap(), said)
+        })
+        .collect()
+}
+
+#[test]
+fn curts_own_server_answers_as_the_engine_in_process() {
+    if !library_or_skip("curts_own_server_answers_as_the_engine_in_process") {
+        return;
+    }
+    let mut server = curt(&["serve", "--package", "models/packages/reasoner"])
+        .args(["--address", "127.0.0.1:0", "--threads", "1"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(server.stderr.take().unwrap());
+    lines.read_line(&mut said).unwrap();
+    let url = said.trim().rsplit(' ').next().unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"), "{said}");
+    let dir = tempfile::tempdir().unwrap();
+    let arms = dir.path().join("arms.toml");
+    let arm = format!("[[arm]]\nname = \"served\"\ngreedy = true\nserver = {{ url = {url:?} }}\n");
+    std::fs::write(&arms, arm).unwrap();
+    let out = dir.path().join("out");
+    // Seeds of paths are of 64 bits in process and of 31 for a server: greedy answers are the ones that can be the same.
+    let options = ["--limit", "8", "--arms", "full,greedy,served", "--arm-file"];
+    succeeds(ablate(&out, &options).arg(&arms));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let (greedy, served) = (answers(&out, "greedy"), answers(&out, "served"));
+    assert_eq!(greedy.len(), 8);
+    assert_eq!(greedy, served);
 }
