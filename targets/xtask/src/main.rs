@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything a checkout of curt does for itself.
 //!
-//! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `test` runs what this machine
-//! can run and lists the rest, `isa` runs the kernel tests on emulated processors, `kotlin` tests curt for Kotlin, `check` is what continuous integration
+//! `setup` fetches the ONNX Runtime library, `demo` asks the shipped packages, `camera` serves a page that does, `test` runs
+//! what this machine can run and lists the rest, `isa` runs the kernel tests on emulated processors, `kotlin` tests curt for
+//! Kotlin, `check` is what continuous integration
 //! holds the source to. Each does its own set-up on a machine that has only Rust and Python 3 with pip.
 
 mod cache;
+mod camera;
 mod check;
 mod child;
 mod debian;
@@ -30,6 +32,7 @@ Usage: cargo xtask <command>
 Commands:
   setup                 fetch the ONNX Runtime library into the user's cache; prints ORT_DYLIB_PATH=<file>
   demo [-- QUESTION]    set up, build, and ask the shipped packages: one sees, one prunes; QUESTION is for the second
+  camera [-- OPTIONS]   set up, build, and serve a page that asks about what a camera sees
   test                  set up, and run every test that needs no more than that; lists what it skipped and why
   isa                   the kernel tests on every instruction set, most of them emulated (Debian on x86-64)
   providers             other builds of ONNX Runtime into the user's cache, and the tests of execution providers on them
@@ -61,7 +64,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         eprint!("{USAGE}");
         return Ok(ExitCode::from(2));
     };
-    if command != "demo" && !rest.is_empty() {
+    if !matches!(command.as_str(), "demo" | "camera") && !rest.is_empty() {
         bail!(
             "`{command}` takes no arguments, got `{}`\n{USAGE}",
             rest.join(" ")
@@ -70,6 +73,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
     match command.as_str() {
         "setup" => setup::run(),
         "demo" => demo::run(rest),
+        "camera" => camera::run(rest),
         "test" => test::run(),
         "isa" => isa::run(),
         "providers" => providers::run(),
