@@ -3,9 +3,10 @@
 import { counted, element } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 640;
-const RIGHT = 150; // for what stands behind the lines
+const RIGHT = 125; // for what stands behind the lines
 const LEFT = 8;
+// As wide as there is room, so that words are as large as the page's.
+let width = 640;
 
 const figure = document.getElementById("paths");
 const drawing = document.getElementById("paths-drawing");
@@ -21,7 +22,7 @@ function shape(name, attributes, text) {
 }
 
 function sheet(height) {
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${height}`, "aria-hidden": "true", focusable: "false" });
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", focusable: "false" });
   drawing.replaceChildren(svg);
   return svg;
 }
@@ -29,6 +30,7 @@ function sheet(height) {
 /** Draws `run.paths` lines. What is not known yet is not drawn. */
 export function draw(run) {
   figure.hidden = false;
+  width = Math.max(drawing.clientWidth, 300);
   list.hidden = run.paths.length < 2;
   if (run.paths.length < 2) one(run);
   else several(run);
@@ -43,7 +45,7 @@ export function clear() {
 /** Tokens that the drawing is as wide as. */
 const scaled = (run, most) => {
   const all = Math.max(most, run.expected ?? 0, 8);
-  return (tokens) => LEFT + (WIDTH - LEFT - RIGHT) * Math.min(1, tokens / all);
+  return (tokens) => LEFT + (width - LEFT - RIGHT) * Math.min(1, tokens / all);
 };
 
 function several(run) {
@@ -55,7 +57,7 @@ function several(run) {
   const longest = Math.max(...run.paths.map((path) => path.tokens), 0);
   const x = scaled(run, run.shared + longest);
   const part = Math.max(x(run.shared), LEFT + 18);
-  const bend = Math.min(46, (WIDTH - RIGHT - part) / 4);
+  const bend = Math.min(46, (width - RIGHT - part) / 4);
   svg.append(shape("path", { class: "trunk", d: `M${LEFT} ${middle}H${part}` }));
   for (const at of run.checks) {
     const across = Math.max(x(run.shared + at), part + bend);
