@@ -13,7 +13,7 @@ use regex::{Captures, Regex};
 use crate::{assert_none, code, line_of, root, rust_files};
 
 /// Folders of the crates.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "kernels",
     "models/train",
     "models/workloads",
@@ -22,6 +22,7 @@ const CRATES: [&str; 10] = [
     "targets/ablate",
     "targets/cli",
     "targets/ffi",
+    "targets/profiles",
     "targets/serve",
     "targets/xtask",
 ];
