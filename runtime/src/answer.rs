@@ -11,7 +11,7 @@ use crate::package::AttentionReport;
 use crate::paths::{
     CheckTaken, FinishReason, Launched, PathId, PathScore, ReasoningPath, Vote, VoteRule,
 };
-use crate::session::Placement;
+use crate::session::{Placement, ProbeReport};
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,6 +50,9 @@ pub struct Answer {
     pub logits_bytes: u64,
     /// Which execution providers ran the graph.
     pub placement: Placement,
+    /// How the provider was chosen, where a probe did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeReport>,
     /// Whether paths shared one copy of the prompt's keys and values.
     pub attention: AttentionReport,
     /// What the paths were drawn with.
@@ -261,6 +264,7 @@ pub(crate) struct Course {
     pub(crate) kv: KvPlan,
     pub(crate) logits_bytes: u64,
     pub(crate) placement: Placement,
+    pub(crate) probe: Option<ProbeReport>,
     pub(crate) attention: AttentionReport,
     pub(crate) load: Duration,
     pub(crate) prefill: Duration,
@@ -327,6 +331,7 @@ impl Answer {
             kv: course.kv,
             logits_bytes: course.logits_bytes,
             placement: course.placement,
+            probe: course.probe,
             attention: course.attention,
             seed: course.seed,
             peak_resident_bytes: metrics::peak_resident_bytes(),

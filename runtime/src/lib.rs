@@ -41,8 +41,8 @@ pub mod vision;
 
 pub use answer::Answer;
 pub use engine::{
-    AskError, AskOptions, CalibrationSource, Engine, EngineOptions, Event, PruneOptions, Question,
-    SectionCaps, Trim, Voting,
+    AskError, AskOptions, CalibrationSource, Engine, EngineOptions, Event, ProviderProbe,
+    PruneOptions, Question, SectionCaps, Trim, Voting,
 };
 pub use error::{Error, Result};
 pub use format::Format;

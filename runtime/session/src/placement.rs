@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use ort::AsPointer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::error::done;
@@ -15,7 +15,7 @@ pub(crate) const RECORD: (&str, &str) = ("session.record_ep_graph_assignment_inf
 const COPIES_ADDED: &str = " Memcpy nodes are added to the graph ";
 
 /// Where the nodes of a loaded graph run: *requested*, *registered* and *placed* are three different things.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     /// The providers asked for, in their order, and the CPU.
     pub providers: Vec<ProviderPlacement>,
@@ -27,7 +27,7 @@ pub struct Placement {
 }
 
 /// What became of one provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderPlacement {
     /// The provider, as ONNX Runtime names it; a plugin that was not loaded, by its file.
     pub name: String,
@@ -36,10 +36,10 @@ pub struct ProviderPlacement {
     /// Whether the library took it.
     pub registered: bool,
     /// Why it runs nothing of the graph.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What it runs on, where the library says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Parts of the graph that were given to it.
     pub partitions: usize,

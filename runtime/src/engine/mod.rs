@@ -8,6 +8,7 @@ mod formats;
 mod images;
 mod notes;
 mod options;
+mod probe;
 mod prompt;
 mod providers;
 mod prune;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use ask_error::AskError;
 pub use caps::SectionCaps;
-pub use options::{AskOptions, CalibrationSource, EngineOptions, Question, Voting};
+pub use options::{AskOptions, CalibrationSource, EngineOptions, ProviderProbe, Question, Voting};
 pub use prune::PruneOptions;
 pub use trim::Trim;
 pub use watch::Event;
@@ -44,7 +45,7 @@ use crate::kv::{KvCache, KvLayout};
 use crate::metrics;
 use crate::package::{AttentionReport, EncodedPrompt, Package};
 use crate::paths::{self, AllDrawn, Check, Launch, Launched, PathId, Reading, StopTexts};
-use crate::session::Placement;
+use crate::session::{Placement, ProbeReport, load_library};
 
 /// A loaded package that answers questions, one at a time.
 pub struct Engine {
@@ -58,6 +59,8 @@ pub struct Engine {
     attention: AttentionReport,
     /// Where the decoder's nodes run.
     placement: Placement,
+    /// How they were chosen, where a probe did.
+    probed: Option<ProbeReport>,
     /// Heads that were opened by name.
     heads: BTreeMap<PathBuf, Arc<StopHead>>,
     /// What responses may look like; found with the first question.
@@ -78,6 +81,18 @@ impl Engine {
     pub fn open(dir: impl AsRef<Path>, options: &EngineOptions) -> Result<Self> {
         let clock = Instant::now();
         let package = Package::open_as(dir.as_ref(), options.dtype.as_deref())?;
+        let (providers, probed) = match &options.probe {
+            Some(probe) => {
+                load_library(&options.library)?;
+                let (providers, report) = probe::choose(&package, options, probe)?;
+                (providers, Some(report))
+            }
+            None => (options.providers.clone(), None),
+        };
+        let options = &EngineOptions {
+            providers,
+            ..options.clone()
+        };
         let Opened {
             decoder,
             layout,
@@ -92,6 +107,7 @@ impl Engine {
             layout,
             attention,
             placement,
+            probed,
             heads: BTreeMap::new(),
             grammar: None,
             spelling: Spelling::default(),
@@ -114,6 +130,11 @@ impl Engine {
     /// Which execution providers run the decoder, and why not others that were asked for.
     pub fn placement(&self) -> &Placement {
         &self.placement
+    }
+
+    /// How the provider was chosen, where a probe did.
+    pub fn probed(&self) -> Option<&ProbeReport> {
+        self.probed.as_ref()
     }
 
     /// What is cached.
@@ -312,6 +333,7 @@ impl Engine {
             kv: plan.kv,
             logits_bytes: plan.logits_bytes,
             placement: self.placement.clone(),
+            probe: self.probed.clone(),
             attention: self.attention.clone(),
             load: self.load,
             prefill,

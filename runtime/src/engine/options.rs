@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{PruneOptions, SectionCaps};
 use crate::format::{Calibration, Format};
@@ -19,6 +20,8 @@ pub struct EngineOptions {
     pub threads: Option<usize>,
     /// Which execution providers run the graphs.
     pub providers: Providers,
+    /// Times each of `providers` and takes the fastest whose greedy ids are the CPU's, which is tried too.
+    pub probe: Option<ProviderProbe>,
     /// Whether paths share one copy of their prompt's keys and values.
     pub attention: Attention,
     /// Which ONNX Runtime is loaded where none is yet, and whether its telemetry may start.
@@ -32,6 +35,15 @@ pub struct EngineOptions {
     pub keep_encoder: bool,
     /// Cancels the opening.
     pub cancel: CancelToken,
+}
+
+/// How providers are measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderProbe {
+    /// Folder where outcomes are remembered. `None`: nowhere.
+    pub remember: Option<PathBuf>,
+    /// Longest that one provider may take, loading and compiling included.
+    pub limit: Duration,
 }
 
 /// Most bytes of image features that are kept: some hundred images of a thousand features.
@@ -48,6 +60,7 @@ impl Default for EngineOptions {
         Self {
             threads,
             providers,
+            probe: None,
             attention: Attention::default(),
             library,
             dtype: None,

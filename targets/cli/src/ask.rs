@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::checks::CheckArgs;
 use crate::fields::as_flags;
 use crate::format::{self, FormatArgs};
+use crate::profile::ProfileArgs;
 use curt_command::attention::AttentionName;
 use curt_command::provider::{self, ProviderArgs};
 use curt_command::{locate, note, out, output, signal};
@@ -106,6 +107,8 @@ pub struct Args {
     attention: AttentionName,
     #[command(flatten)]
     providers: ProviderArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
     /// Most bytes of KV cache. Without it, what the system says is available.
     #[arg(long, value_name = "BYTES")]
     max_kv_bytes: Option<u64>,
@@ -126,16 +129,14 @@ pub fn run(args: Args) -> Result<()> {
         None if !images.is_empty() => locate::vision_package()?,
         named => locate::package(named.as_deref())?,
     };
-    let mut engine = locate::open_engine_with(
-        &dir,
-        &EngineOptions {
-            threads: args.threads,
-            attention: args.attention.into(),
-            providers: args.providers.providers(),
-            dtype: args.dtype,
-            ..EngineOptions::default()
-        },
-    )?;
+    let mut device = args.profile.device()?;
+    let engine_options = args.providers.apply(device.open(EngineOptions {
+        threads: args.threads,
+        attention: args.attention.into(),
+        dtype: args.dtype,
+        ..EngineOptions::default()
+    }))?;
+    let mut engine = locate::open_engine_with(&dir, &engine_options)?;
     // Until here ctrl-C ends the process: there is nothing to lose yet.
     let cancel = signal::cancelled_by_ctrl_c();
     let defaults = AskOptions::default();
@@ -165,11 +166,12 @@ pub fn run(args: Args) -> Result<()> {
         cancel,
         ..defaults
     });
+    let options = device.ask(options, engine.package());
     let mut view = View {
         // Of paths that may be dropped, none is shown before the vote.
         stream: !args.json && !args.quiet && io::stdout().is_terminal() && options.prune.is_off(),
         report: !args.json && !args.quiet,
-        paths: args.paths,
+        paths: options.paths,
     };
     let mut question = Question::Text(question);
     if !images.is_empty() {
@@ -179,7 +181,7 @@ pub fn run(args: Args) -> Result<()> {
     if view.stream {
         out!("")?;
     }
-    let (answer, error) = match answer {
+    let (mut answer, error) = match answer {
         Ok(answer) => (answer, None),
         Err(AskError {
             error,
@@ -187,12 +189,13 @@ pub fn run(args: Args) -> Result<()> {
         }) => (*answer, Some(error)),
         Err(AskError { error, .. }) => return Err(error.into()),
     };
+    answer.notes.append(&mut device.notes);
     if args.json {
         output::json(&Answered {
             error: error.as_ref().map(ToString::to_string),
             answer: &answer,
         })?;
-    } else if args.quiet && error.is_some() && args.paths > 1 {
+    } else if args.quiet && error.is_some() && options.paths > 1 {
         // What several paths together would have answered is not known.
     } else if args.quiet {
         print_answer(answer.answer.as_deref().unwrap_or(&answer.text))?;
@@ -473,6 +476,9 @@ fn print_cost(answer: &Answer) {
         note!("{saved}");
     }
     format::print_format(answer);
+    for line in answer.probe.iter().flat_map(provider::probe_in_words) {
+        note!("probe: {line}");
+    }
     if let Some(placed) = provider::in_words(&answer.placement) {
         note!("{placed}");
     }

@@ -9,6 +9,7 @@ use curt::session::Provider;
 use curt::{Attention, SamplingDefaults};
 use serde::Deserialize;
 
+use crate::profile::ProfileArgs;
 use curt_command::attention::AttentionName;
 use curt_command::output::one_line;
 use curt_command::provider::{self, ProviderArgs};
@@ -33,6 +34,8 @@ pub struct Args {
     attention: AttentionName,
     #[command(flatten)]
     providers: ProviderArgs,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +66,20 @@ pub fn run(args: Args) -> Result<()> {
         std::thread::available_parallelism().map_or("not known".into(), |n| n.to_string()),
     )?;
     line("ISA", isa().join(" "))?;
+    let device = args.profile.device()?;
+    if let Some(profile) = &device.profile {
+        let by = device.by.as_deref().unwrap_or("asked for");
+        line(
+            "profile",
+            format!("{}: {} ({by})", profile.name, profile.device),
+        )?;
+        for [what, value, why, record] in profile.lines() {
+            line("", format!("{what}: {value} ({why}; {record})"))?;
+        }
+    }
+    for said in &device.notes {
+        line("", said.clone())?;
+    }
     locate::load_library()?;
     let library = curt::session::library_info()?;
     line(
@@ -80,14 +97,20 @@ pub fn run(args: Args) -> Result<()> {
     line("curt's EPs", here.join(", "))?;
 
     let dir = locate::package(args.package.as_deref())?;
-    let options = EngineOptions {
+    let options = args.providers.apply(device.open(EngineOptions {
         threads: args.threads,
         attention: args.attention.into(),
-        providers: args.providers.providers(),
         ..EngineOptions::default()
-    };
+    }))?;
     let mut engine = locate::open_engine_with(&dir, &options)?;
     line("package", dir.display().to_string())?;
+    for said in engine
+        .probed()
+        .iter()
+        .flat_map(|p| provider::probe_in_words(p))
+    {
+        line("probe", said)?;
+    }
     for row in &engine.placement().providers {
         if let (true, Some(why)) = (row.requested, &row.reason) {
             line("not used", format!("{}: {why}", row.name))?;

@@ -13,6 +13,7 @@ mod doctor;
 mod fields;
 mod format;
 mod inspect;
+mod profile;
 mod serve;
 #[cfg(feature = "train")]
 mod train_head;

@@ -34,7 +34,7 @@ fn with_library(library: &Path, args: &[&str]) -> Output {
 }
 
 /// `curt` behind a C library that Mesa's software Vulkan runs on, with the ONNX Runtime that has WebGPU.
-fn on_webgpu(folder: &Path, args: &[&str]) -> Output {
+fn webgpu_command(folder: &Path, args: &[&str]) -> Command {
     let root = folder.join("mesa/usr");
     let libraries = root.join("lib/x86_64-linux-gnu");
     let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
@@ -49,7 +49,11 @@ fn on_webgpu(folder: &Path, args: &[&str]) -> Output {
             "VK_ICD_FILENAMES",
             root.join("share/vulkan/icd.d/lvp_icd.json"),
         );
-    command.output().unwrap()
+    command
+}
+
+fn on_webgpu(folder: &Path, args: &[&str]) -> Output {
+    webgpu_command(folder, args).output().unwrap()
 }
 
 fn json(output: &Output) -> Value {
@@ -343,4 +347,76 @@ fn graphics_give_the_processors_ids_through_fork_check_and_drop() {
         &folder,
         &[&ask[..], &["--ep", "webgpu,cpu", "--json"]].concat(),
     ));
+}
+
+#[test]
+fn auto_takes_the_fastest_that_is_right_and_remembers_it() {
+    let test = "auto_takes_the_fastest_that_is_right_and_remembers_it";
+    let Some(folder) = libraries_or_skip(test) else {
+        return;
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let ask = |package: &str| {
+        let asked = [
+            "ask",
+            QUESTION,
+            "--package",
+            package,
+            "--max-tokens",
+            "2",
+            "--ep",
+            "auto",
+            "--json",
+        ];
+        let mut command = webgpu_command(&folder, &asked);
+        json(
+            &command
+                .env("CURT_CACHE_DIR", cache.path())
+                .output()
+                .unwrap(),
+        )
+    };
+    let tried = |answer: &Value, name: &str| {
+        let tried = answer["probe"]["tried"].as_array().unwrap();
+        let found = tried.iter().find(|tried| tried["provider"] == name);
+        found.unwrap().clone()
+    };
+    // Software that plays a graphics card is right here, and slow.
+    let first = ask(GROWING);
+    assert_eq!(first["probe"]["chosen"], "cpu");
+    assert_eq!(first["probe"]["remembered"], false);
+    assert!(first["probe"].get("not_remembered").is_none());
+    let webgpu = tried(&first, "webgpu");
+    assert!(webgpu.get("reason").is_none(), "{webgpu}");
+    for time in ["load_ms", "prefill_ms", "step_ms", "rows_step_ms"] {
+        assert!(webgpu[time].as_f64().unwrap() > 0.0, "{webgpu}");
+        assert!(tried(&first, "cpu")[time].as_f64().unwrap() > 0.0);
+    }
+    // Compiled into the library, without what lies beneath it here.
+    let cuda = tried(&first, "cuda");
+    assert!(cuda["reason"].as_str().unwrap().contains("oad"), "{cuda}");
+    let second = ask(GROWING);
+    assert_eq!(second["probe"]["remembered"], true);
+    assert_eq!(second["probe"]["tried"], first["probe"]["tried"]);
+    // Of another package's nothing is known; this one's attention it computes wrongly.
+    let other = ask("models/recipes/reference/packages/tiny-llama-fp32");
+    assert_eq!(other["probe"]["remembered"], false);
+    let reason = tried(&other, "webgpu")["reason"].clone();
+    assert!(reason.as_str().unwrap().contains("greedy ids"), "{reason}");
+    // Half a file is none.
+    for entry in std::fs::read_dir(cache.path().join("probes")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "{").unwrap();
+    }
+    assert_eq!(ask(GROWING)["probe"]["remembered"], false);
+    // A folder that cannot be is said, and nothing else changes.
+    std::fs::remove_dir_all(cache.path().join("probes")).unwrap();
+    std::fs::write(cache.path().join("probes"), "").unwrap();
+    let blocked = ask(GROWING);
+    assert_eq!(blocked["probe"]["chosen"], "cpu");
+    assert!(blocked["probe"]["not_remembered"].is_string(), "{blocked}");
+
+    let wrong = curt(&["ask", QUESTION, "--ep", "auto,cuda"])
+        .output()
+        .unwrap();
+    assert!(refused(&wrong).contains("--ep auto: expected alone"));
 }

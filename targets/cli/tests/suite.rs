@@ -7,6 +7,7 @@ mod command;
 #[cfg(target_os = "linux")]
 mod offline;
 mod output;
+mod profile;
 mod providers;
 mod readme;
 mod support;

@@ -18,7 +18,7 @@ const SHIPPED: &str = "models/packages/reasoner";
 const SHIPPED_VISION: &str = "models/packages/vqa";
 
 /// curt's folder in the user's cache: `CURT_CACHE_DIR`, else `XDG_CACHE_HOME/curt`, else `~/.cache/curt`.
-fn cache_dir() -> Option<PathBuf> {
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())

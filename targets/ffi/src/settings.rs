@@ -172,6 +172,7 @@ impl EngineSettings {
                 None => usual.image_cache_bytes,
             },
             keep_encoder: self.keep_encoder.unwrap_or(usual.keep_encoder),
+            probe: usual.probe,
             cancel: usual.cancel,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use curt::SamplingDefaults;
 use curt::paths::SignalName;
+use curt::session::Placement;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -79,6 +80,9 @@ pub struct Run {
     /// `shared` where paths had one copy of their prompt's keys and values; else each had its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
+    /// Nodes of the graph that each execution provider ran, where others than the CPU were asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, usize>,
     /// Version of ONNX Runtime, whose kernels decide the last digits of a logit. Records written before 2026-11-27 have
     /// neither this nor `max_kv_bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +132,9 @@ pub struct Start {
     pub cold_answer_ms: Option<f64>,
     /// Highest frequency of the cores that the process may use after warming up, in MHz.
     pub mhz: Option<f64>,
+    /// What became of each execution provider, where others than the CPU were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
     /// Power while nothing runs, in watts, by rail.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub idle_watts: BTreeMap<String, f64>,

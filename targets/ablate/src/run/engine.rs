@@ -178,6 +178,9 @@ impl Respond for EngineRespondent<'_> {
             machine: machine(Path::new("/")),
             onnxruntime: curt::session::library_info()?.version.clone(),
             rows_invariant: Some(rows.invariant),
+            placement: Some(self.engine.placement())
+                .filter(|placement| placement.providers.len() > 1)
+                .cloned(),
             load_ms: self.load_ms,
             cold_answer_ms,
             mhz,

@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
-use curt::{AskOptions, SamplingDefaults};
+use curt::{AskOptions, EngineOptions, SamplingDefaults};
 use curt_ablate::record::Folder;
 use curt_ablate::run::{EngineRespondent, Respond, Respondents, ServerRespondent};
 use curt_workload::Workload;
 
 use arms::ArmArgs;
 use curt_command::attention::AttentionName;
+use curt_command::provider::ProviderArgs;
 use curt_command::{locate, note, signal};
 use progress::View;
 
@@ -83,6 +84,8 @@ pub struct Args {
     /// Whether paths share one copy of their prompt's keys and values.
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     attention: AttentionName,
+    #[command(flatten)]
+    providers: ProviderArgs,
     /// Divides the logits, in place of the workload's.
     #[arg(long, value_name = "T")]
     temperature: Option<f32>,
@@ -163,20 +166,21 @@ fn ablate(args: Args) -> Result<()> {
     let asked = plan::asked(&plan.run, &args, &workload);
     note!("loading {}", dir.display());
     let clock = Instant::now();
-    let mut engines = vec![locate::open_engine(
-        Some(&dir),
-        plan.run.threads,
-        args.attention,
-    )?];
+    let options = args.providers.apply(EngineOptions {
+        threads: plan.run.threads,
+        attention: args.attention.into(),
+        ..EngineOptions::default()
+    })?;
+    let mut engines = vec![locate::open_engine_with(&dir, &options)?];
     let load_ms = clock.elapsed().as_secs_f64() * 1e3;
     let attention = engines[0].attention();
     plan.run.attention = attention.shared.then(|| attention.name().into());
     for _ in 1..args.jobs.get() {
-        engines.push(locate::open_engine(
-            Some(&dir),
-            plan.run.threads,
-            args.attention,
-        )?);
+        engines.push(locate::open_engine_with(&dir, &options)?);
+    }
+    if options.providers.any_beside_cpu() {
+        let rows = engines[0].placement().providers.iter();
+        plan.run.providers = rows.map(|row| (row.name.clone(), row.nodes)).collect();
     }
     plan.run.onnxruntime = Some(curt::session::library_info()?.version.clone());
     let cancel = signal::cancelled_by_ctrl_c();

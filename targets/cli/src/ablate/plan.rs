@@ -115,8 +115,9 @@ pub fn plan(args: &Args, workload: &Workload, package: &Package) -> Result<Plan>
         threads: threads(args),
         jobs: Some(args.jobs.get()).filter(|&jobs| jobs > 1),
         max_kv_bytes: args.max_kv_bytes,
-        // Both known once it has loaded.
+        // Known once it has loaded.
         attention: None,
+        providers: BTreeMap::new(),
         onnxruntime: None,
         sampling: super::sampling(args),
         baseline: chosen.baseline,
