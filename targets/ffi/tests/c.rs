@@ -85,6 +85,14 @@ fn run_with(sanitizer: Option<&str>, name: &str, args: &[&Path]) -> String {
             .arg(built)
             .arg("-lcurt_ffi")
             .arg("-lpthread")
+            // AddressSanitizer looks for what throws C++ exceptions when the program starts, and ONNX Runtime, which throws
+            // where its loading is cancelled, brings it later.
+            .args(
+                sanitizer
+                    .map(|_| ["-Wl,--no-as-needed", "-lstdc++"])
+                    .iter()
+                    .flatten(),
+            )
             .arg(format!("-Wl,-rpath,{}", built.display())),
     );
     let output = succeeded(
