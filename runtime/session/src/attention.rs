@@ -8,7 +8,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::AsPointer;
 use ort::operator::{
@@ -207,6 +207,16 @@ impl Drop for Loan<'_> {
 /// The operator's domain for one session, whose nodes answer from `slot`.
 pub(crate) fn domain(slot: Arc<Slot>) -> ort::Result<OperatorDomain> {
     OperatorDomain::new(OPERATOR.0)?.add(SharedAttention { slot })
+}
+
+/// Whether the library knows the domain.
+static KNOWN: Mutex<bool> = Mutex::new(false);
+
+/// While a graph is loaded that is the first with the domain, nobody else loads one: the library keeps the domains of the
+/// process in a table that it looks at and adds to without a lock. Set it once the graph is there. `None` from then on.
+pub(crate) fn first_load() -> Option<MutexGuard<'static, bool>> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    (!*known).then_some(known)
 }
 
 struct SharedAttention {

@@ -179,12 +179,16 @@ impl Loader<'_> {
             .cancel
             .attach(builder.canceler())
             .map_err(Failure::Load)?;
+        let mut first = slot.as_ref().and_then(|_| attention::first_load());
         let inner = match self.source {
             Source::File(file) => builder.commit_from_file(file),
             Source::Memory(graph, _) => builder.commit_from_memory(graph),
         }
         .map_err(failed)?;
-        drop(cancellable);
+        if let Some(known) = &mut first {
+            **known = true;
+        }
+        drop((first, cancellable));
         let mut placement = Placement::of(&inner, requested).map_err(Failure::Load)?;
         placement.copies = copies.load(Ordering::Relaxed);
         placement.build_seconds = clock.elapsed().as_secs_f64();
