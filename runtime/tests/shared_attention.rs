@@ -216,7 +216,9 @@ fn an_answer_says_which_attention_ran_and_counts_the_prompt_once() {
             .collect()
     };
     assert_eq!(texts(&shared), texts(&dense));
-    let refused = ask("tiny-llama-growing-fp32", Attention::Shared);
+    let plain = ask("tiny-llama-growing-fp32", Attention::Shared);
+    assert_eq!(plain.notes, [""; 0]);
+    let refused = ask("tiny-llama-growing-fp32", Attention::SharedF16);
     assert!(!refused.attention.shared);
     assert!(
         refused

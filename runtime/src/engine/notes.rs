@@ -20,11 +20,12 @@ pub(super) fn notes(
     system_moved: bool,
 ) -> Vec<String> {
     let mut notes = package.notes().to_vec();
-    if let (Attention::Shared, false, Some(why)) =
+    // A shared prompt is asked for by everybody, f16 by somebody.
+    if let (Attention::SharedF16, false, Some(why)) =
         (attention.asked, attention.shared, &attention.why)
     {
         notes.push(format!(
-            "paths do not share their prompt's keys and values: {why}"
+            "paths do not share their prompt's keys and values, nor are these kept in f16: {why}"
         ));
     }
     for provider in &placement.providers {
