@@ -211,7 +211,8 @@ fn every_command_keeps_to_itself() {
         .skip(1)
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-        .filter(|name| !name.is_empty() && *name != "help")
+        // A server goes on until it is stopped: its own tests hold it to loopback.
+        .filter(|name| !["", "help", "serve"].contains(name))
         .collect();
     let tried: BTreeSet<&str> = lines.iter().map(|line| line[0]).collect();
     assert!(

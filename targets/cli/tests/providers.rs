@@ -100,7 +100,7 @@ fn what_neither_the_library_nor_this_build_has_falls_back_with_its_reason() {
     let answer = json(&curt(&asked).output().unwrap());
     for (name, why) in [
         ("WebGpuExecutionProvider", "not supported in this build"),
-        ("NnapiExecutionProvider", "--features nnapi"),
+        ("NnapiExecutionProvider", "ExecutionProvider_Nnapi"),
         ("./no.so", "No such file"),
     ] {
         let row = row(&answer, name);
