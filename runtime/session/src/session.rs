@@ -34,7 +34,7 @@ impl Session {
         Self::load(Source::File(file), options)
     }
 
-    /// Loads a graph that lies in memory and may call the operator [`attention::OPERATOR`]; the files of its weights lie in
+    /// Loads a graph that lies in memory and may call the operator [`crate::attention::OPERATOR`]; the files of its weights lie in
     /// `folder`. Its runs are those of [`Self::run_with`].
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Session {
         call::call(&self.inner, &self.run_options, inputs, name)
     }
 
-    /// As [`Self::run`], with `attention` to answer the nodes of [`attention::OPERATOR`].
+    /// As [`Self::run`], with `attention` to answer the nodes of [`crate::attention::OPERATOR`].
     ///
     /// # Errors
     /// [`Error::Runtime`] where the run fails or was stopped; what `attention` said is in its source.
